@@ -1,0 +1,144 @@
+"""The synchronous, threaded client for MCP (Model Context Protocol) servers.
+
+    from mcp_sync import MCPClient
+
+    with MCPClient("http://localhost:8000/mcp") as client:
+        print([tool.name for tool in client.list_tools()])
+        print(client.call_tool("echo", {"message": "hi"}).text)
+
+It blocks, it is thread-safe, it never waits without a bound, and there is no event loop in it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, List
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .client import MCPClient
+    from .config import MCPClientConfig
+    from .errors import (
+        AuthorizationError,
+        HTTPStatusError,
+        MCPCancelledError,
+        MCPClientError,
+        MCPClosedError,
+        MCPConnectionError,
+        MCPHandshakeError,
+        MCPProtocolError,
+        MCPServerError,
+        MCPStreamError,
+        MCPTimeoutError,
+        MCPUsageError,
+        SessionExpiredError,
+        StreamLostError,
+        ToolError,
+    )
+    from .listening import ChangeStream
+    from .protocol.types import (
+        AudioContent,
+        BlobResourceContents,
+        CallToolResult,
+        CompleteResult,
+        CreateMessageParams,
+        CreateMessageResult,
+        ElicitParams,
+        ElicitResult,
+        EmbeddedResource,
+        GetPromptResult,
+        ImageContent,
+        Implementation,
+        LogMessage,
+        Notification,
+        Progress,
+        Prompt,
+        PromptMessage,
+        PromptReference,
+        ReadResourceResult,
+        Resource,
+        ResourceLink,
+        ResourceTemplate,
+        ResourceTemplateReference,
+        Root,
+        SamplingMessage,
+        ServerCapabilities,
+        TextContent,
+        TextResourceContents,
+        Tool,
+        ToolAnnotations,
+        ToolResultContent,
+        ToolUseContent,
+        UnknownContent,
+    )
+    from .stream import ToolStream
+
+__all__ = [
+    "AudioContent",
+    "AuthorizationError",
+    "BlobResourceContents",
+    "CallToolResult",
+    "ChangeStream",
+    "CompleteResult",
+    "CreateMessageParams",
+    "CreateMessageResult",
+    "ElicitParams",
+    "ElicitResult",
+    "EmbeddedResource",
+    "GetPromptResult",
+    "HTTPStatusError",
+    "ImageContent",
+    "Implementation",
+    "LogMessage",
+    "MCPCancelledError",
+    "MCPClient",
+    "MCPClientConfig",
+    "MCPClientError",
+    "MCPClosedError",
+    "MCPConnectionError",
+    "MCPHandshakeError",
+    "MCPProtocolError",
+    "MCPServerError",
+    "MCPStreamError",
+    "MCPTimeoutError",
+    "MCPUsageError",
+    "Notification",
+    "Progress",
+    "Prompt",
+    "PromptMessage",
+    "PromptReference",
+    "ReadResourceResult",
+    "Resource",
+    "ResourceLink",
+    "ResourceTemplate",
+    "ResourceTemplateReference",
+    "Root",
+    "SamplingMessage",
+    "ServerCapabilities",
+    "SessionExpiredError",
+    "StreamLostError",
+    "TextContent",
+    "TextResourceContents",
+    "Tool",
+    "ToolAnnotations",
+    "ToolError",
+    "ToolResultContent",
+    "ToolStream",
+    "ToolUseContent",
+    "UnknownContent",
+    "__version__",
+]
+
+# Where a name comes from, unless it is an error or a model: each is imported when it is first asked for.
+_HOMES = {"MCPClient": "client", "MCPClientConfig": "config", "ToolStream": "stream", "ChangeStream": "listening"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "protocol.types")
+    value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

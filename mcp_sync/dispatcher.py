@@ -1,0 +1,315 @@
+"""Who waits for which answer: the queue's only consumer, and the table of waiters with the one lock that guards it.
+
+Runs on: one dispatcher thread per session that has a shared stream, and any thread that brings in the answer to a
+request of its own.
+
+    reader --arrived()--> queue.Queue --> dispatcher thread --route()--> Waiter --Event--> caller
+                                    caller with its own response --route()--^
+
+Whoever takes a waiter out of the table settles it, so it is settled once. Nothing here runs user code: what the server
+asks goes to the handlers, whose threads do.
+
+The dispatcher thread ends because the transport's reader ends, and says so with ``lost`` as the last thing it does.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import queue
+import threading
+from typing import Callable, Deque, Dict, List, Optional, Tuple, Union
+
+from .deadline import Deadline
+from .errors import MCPClientError
+from .protocol.escape import excerpt
+from .protocol.messages import Message, RequestId, matching_id
+from .transports.exchange import ANSWERED, CLOSED, Exchange, watch
+
+__all__ = ["Dispatcher", "Waiter"]
+
+_log = logging.getLogger(__name__)
+
+# Batches, each of one read of at most 64 KiB: when they fill up, the reader waits, and the server with it.
+_QUEUE_SIZE = 1000
+# Events that one call may leave unread.
+_INBOX_SIZE = 10_000
+# How long the dispatcher waits, once, for a call that has let its inbox fill up.
+_PATIENCE = 0.05
+# An answer that comes by the stream ends the POST that carried its request, but not before that had time to end by
+# itself.
+_POST_GRACE = 1.0
+
+Failure = Callable[[], MCPClientError]
+
+
+class Waiter:
+    """One caller's wait for the answer to one request, and for the events that belong to it.
+
+    Parameters:
+        id: of the request; also its progress token.
+        wants: None for the answer alone, ``"progress"``, or ``"all"`` for log messages and other notifications too.
+    """
+
+    __slots__ = (
+        "_behind",
+        "_room",
+        "answer",
+        "dropped",
+        "event",
+        "exchange",
+        "failure",
+        "id",
+        "inbox",
+        "pumped",
+        "wants",
+    )
+
+    def __init__(self, id: RequestId, wants: Optional[str] = None) -> None:
+        self.id = id
+        self.wants = wants
+        self.event = threading.Event()
+        self.answer: Optional[Message] = None
+        self.failure: Optional[Failure] = None
+        # What came for this call and was not read yet. The dispatcher appends, the caller takes.
+        self.inbox: Deque[Message] = collections.deque()
+        self.dropped = 0
+        # The HTTP request that carries the call, to be stopped when the answer comes by another way.
+        self.exchange: Optional[Exchange] = None
+        # A thread of ours reads the call's own response, and the caller waits for the event.
+        self.pumped = False
+        self._room: Optional[threading.Event] = None
+        self._behind = False
+
+    def under_way(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    @property
+    def settled(self) -> bool:
+        return self.answer is not None or self.failure is not None
+
+    def wait(self, deadline: Deadline) -> bool:
+        """Wait until something has come; False when the deadline passed."""
+        event = self.event
+        while not event.wait(deadline.remaining):
+            if deadline.expired:
+                return False
+        event.clear()
+        return True
+
+    def take(self) -> List[Message]:
+        """What is in the inbox."""
+        inbox, taken = self.inbox, []
+        while True:
+            try:
+                taken.append(inbox.popleft())
+            except IndexError:
+                break
+        self._behind = False
+        room = self._room
+        if room is not None:
+            room.set()
+        return taken
+
+    def deliver(self, message: Message) -> None:
+        """Put an event into the inbox.
+
+        A caller who does not read is waited for once, a moment; after that the oldest event makes room: never
+        the answer.
+        """
+        if len(self.inbox) >= _INBOX_SIZE and not self._makes_room():
+            self.inbox.popleft()
+            self.dropped += 1
+        self.inbox.append(message)
+        if not self.event.is_set():
+            self.event.set()
+
+    def _makes_room(self) -> bool:
+        if not self._behind:
+            self._room = threading.Event()
+            self.event.set()
+            if len(self.inbox) >= _INBOX_SIZE:
+                self._room.wait(_PATIENCE)
+            self._behind = len(self.inbox) >= _INBOX_SIZE
+        return not self._behind
+
+    def settle(self, answer: Message) -> None:
+        self.answer = answer
+        self.event.set()
+
+    def fail(self, failure: Failure) -> None:
+        self.failure = failure
+        self.event.set()
+
+
+class Dispatcher:
+    """Routes what arrives in one session.
+
+    Parameters:
+        asked: gets the requests of the server; must not block.
+        notified: gets the notifications that belong to no call; must not block.
+        on_lost: is told once, after all waiters, that the shared stream is gone.
+    """
+
+    def __init__(
+        self,
+        asked: Callable[[Message], None],
+        notified: Callable[[Message], None],
+        on_lost: Callable[[MCPClientError], None],
+    ) -> None:
+        self._asked = asked
+        self._notified = notified
+        self._on_lost = on_lost
+        self._queue: queue.Queue[Union[List[Message], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
+        # Guards the two below.
+        self._lock = threading.Lock()
+        self._waiters: Dict[RequestId, Waiter] = {}
+        # Why nothing can be expected any more.
+        self._over: Optional[Failure] = None
+        self._thread: Optional[threading.Thread] = None
+
+    # The table
+
+    def expect(self, waiter: Waiter) -> None:
+        """Enter ``waiter``. It must be in before its request leaves: the answer can be faster than the POST's.
+
+        Raises:
+            MCPClientError: the session is over.
+        """
+        with self._lock:
+            over = self._over
+            if over is None:
+                self._waiters[waiter.id] = waiter
+        if over is not None:
+            error = over()
+            error.outcome = "not_sent"
+            raise error
+
+    def withdraw(self, waiter: Waiter) -> None:
+        """Take ``waiter`` out if it is still in; an answer that comes later is dropped."""
+        with self._lock:
+            self._waiters.pop(waiter.id, None)
+
+    def abandon(self, failure: Failure) -> None:
+        """Fail every waiter, each with an exception of its own, and refuse new ones."""
+        with self._lock:
+            if self._over is None:
+                self._over = failure
+            waiters = list(self._waiters.values())
+            self._waiters.clear()
+        for waiter in waiters:
+            waiter.fail(failure)
+            if waiter.exchange is not None:
+                waiter.exchange.stop(CLOSED)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for an answer."""
+        return len(self._waiters)
+
+    # What arrives
+
+    def start(self) -> None:
+        """Start the dispatcher thread, for a transport with a shared stream."""
+        self._thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+        self._thread.start()
+
+    def arrived(self, messages: List[Message]) -> None:
+        """Messages came on the shared stream (called by the transport's reader)."""
+        self._queue.put(messages)
+
+    def lost(self, error: MCPClientError) -> None:
+        """The shared stream is gone (the last call of the transport's reader)."""
+        self._queue.put(error)
+
+    def _run(self) -> None:
+        while True:
+            item = self._queue.get()
+            if isinstance(item, MCPClientError):
+                self.abandon(_copies_of(item))
+                self._on_lost(item)
+                return
+            self.route(item)
+
+    def route(self, messages: List[Message], via: Optional[Waiter] = None) -> None:
+        """Take each message to whom it is for.
+
+        Parameters:
+            via: the call on whose own response they came; None for the shared stream. Nobody else's answer is taken
+                from there.
+        """
+        for message in messages:
+            try:
+                self._route_one(message, via)
+            except Exception:  # noqa: BLE001  # one bad message must not keep the others from their callers
+                _log.exception("a message could not be routed")
+
+    def _route_one(self, message: Message, via: Optional[Waiter]) -> None:
+        method = message.get("method")
+        if method is None:
+            self._settle(message, via)
+        elif not isinstance(method, str):
+            _log.warning("a message whose method is no string is skipped")
+        elif "id" in message:
+            self._asked(message)
+        elif method == "notifications/progress":
+            self._progressed(message, via)
+        else:
+            self._inform(message, via)
+
+    def _settle(self, answer: Message, via: Optional[Waiter]) -> None:
+        raw_id = answer.get("id")
+        key = via.id if via is not None and raw_id is None and "error" in answer else matching_id(raw_id)
+        with self._lock:
+            waiter = None if key is None else self._waiters.get(key)
+            if waiter is None or (via is not None and waiter is not via):
+                waiter = None
+            else:
+                del self._waiters[waiter.id]
+        if waiter is None:
+            # Some gateways send everybody's answers to everybody, and late answers to cancelled requests are normal.
+            _log.debug("an answer to %s is nobody's here", excerpt(repr(raw_id)))
+            return
+        waiter.settle(answer)
+        exchange = waiter.exchange
+        if exchange is not None and via is None:
+            watch.settle(exchange, ANSWERED, _POST_GRACE)
+
+    def _progressed(self, message: Message, via: Optional[Waiter]) -> None:
+        params = message.get("params")
+        token = matching_id(params.get("progressToken")) if isinstance(params, dict) else None
+        waiter = None if token is None else self._waiters.get(token)
+        if waiter is not None and waiter.wants is not None and (via is None or waiter is via):
+            waiter.deliver(message)
+        self._notified(message)
+
+    def _inform(self, message: Message, via: Optional[Waiter]) -> None:
+        # On a shared stream the server does not say which call a log message belongs to: every open stream sees it.
+        for waiter in (via,) if via is not None else self._listening():
+            if waiter.wants == "all":
+                waiter.deliver(message)
+        self._notified(message)
+
+    def _listening(self) -> Tuple[Waiter, ...]:
+        with self._lock:
+            return tuple(waiter for waiter in self._waiters.values() if waiter.wants == "all")
+
+    # Ending
+
+    def join(self, deadline: Deadline) -> None:
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(deadline.remaining)
+
+
+def _copies_of(error: MCPClientError) -> Failure:
+    """Each caller gets an exception of its own, chained to the cause; whether its request was processed, nobody can
+    tell any more.
+    """
+
+    def failure() -> MCPClientError:
+        copy = error.again()
+        copy.outcome = "unknown"
+        return copy
+
+    return failure

@@ -1,0 +1,246 @@
+"""Everything that this package raises, one tree.
+
+Runs on: whichever thread meets the failure; an exception object is never shared by two callers.
+
+    MCPClientError                       root; picklable; never an exception group
+    ├── MCPUsageError                    also ValueError: the call itself cannot be carried out as written
+    ├── MCPConnectionError               also ConnectionError: could not reach the server, or lost it
+    │   ├── HTTPStatusError              the server answered with an HTTP error status
+    │   │   ├── AuthorizationError       401 and 403 that no auth could satisfy
+    │   │   └── SessionExpiredError      the server forgot the session, and the call could not safely be repeated
+    │   └── MCPHandshakeError            reached it, but it does not speak MCP as we do
+    ├── MCPTimeoutError                  also TimeoutError
+    ├── MCPStreamError                   a stream broke before its result
+    ├── MCPProtocolError                 the server broke the protocol
+    ├── MCPServerError                   a JSON-RPC error answer
+    ├── ToolError                        the tool itself reported failure
+    ├── MCPCancelledError                the caller cancelled the call
+    └── MCPClosedError                   the client was closed, or belongs to another process
+
+``StreamLostError`` is both an MCPStreamError and an MCPConnectionError: a stream that broke because its connection did.
+
+A caller who wants to try again asks ``error.outcome``: after ``"not_sent"`` the server has seen nothing and a second
+try is safe; after ``"refused"`` it said that it did not run the call; after ``"unknown"`` the tool may have run.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar
+
+from .protocol.escape import escape
+
+if TYPE_CHECKING:
+    from .protocol.types import CallToolResult
+
+__all__ = [
+    "AuthorizationError",
+    "HTTPStatusError",
+    "MCPCancelledError",
+    "MCPClientError",
+    "MCPClosedError",
+    "MCPConnectionError",
+    "MCPHandshakeError",
+    "MCPProtocolError",
+    "MCPServerError",
+    "MCPStreamError",
+    "MCPTimeoutError",
+    "MCPUsageError",
+    "SessionExpiredError",
+    "StreamLostError",
+    "ToolError",
+]
+
+_E = TypeVar("_E", bound="MCPClientError")
+
+
+class MCPClientError(Exception):
+    """The root of everything that mcp_sync raises.
+
+    Attributes:
+        server: the server's URL without user info and query, or its command's name; None where unknown.
+        method: the JSON-RPC method that was asked for.
+        request_id: the JSON-RPC id of the request.
+        elapsed: seconds from the call's start to the failure.
+        outcome: ``"not_sent"`` (the server has not seen the request), ``"refused"`` (it says that it did not process
+            it), ``"unknown"`` (it may have), or None where the question does not arise.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        server: Optional[str] = None,
+        method: Optional[str] = None,
+        request_id: Optional[object] = None,
+        elapsed: Optional[float] = None,
+        outcome: Optional[str] = None,
+    ) -> None:
+        super().__init__(message)
+        self.server = server
+        self.method = method
+        self.request_id = request_id
+        self.elapsed = elapsed
+        self.outcome = outcome
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do, without the context that ``str(error)`` adds."""
+        return str(self.args[0]) if self.args else ""
+
+    def during(
+        self: _E,
+        *,
+        server: Optional[str] = None,
+        method: Optional[str] = None,
+        request_id: Optional[object] = None,
+        elapsed: Optional[float] = None,
+        outcome: Optional[str] = None,
+    ) -> _E:
+        """Fill in what is not known yet, and return the error itself, ready to be raised."""
+        self.server = self.server if self.server is not None else server
+        self.method = self.method if self.method is not None else method
+        self.request_id = self.request_id if self.request_id is not None else request_id
+        self.elapsed = self.elapsed if self.elapsed is not None else elapsed
+        self.outcome = self.outcome if self.outcome is not None else outcome
+        return self
+
+    def again(self: _E) -> _E:
+        """A copy for another caller who meets the same failure, chained to the same cause."""
+        twin = copy.copy(self)
+        twin.__cause__ = self.__cause__ if self.__cause__ is not None else self
+        return twin
+
+    def __str__(self) -> str:
+        where = " at ".join(part for part in (self.method, self.server) if part)
+        notes = [where] if where else []
+        if self.outcome is not None:
+            notes.append(f"outcome: {self.outcome}")
+        text = f"{self.message} [{'; '.join(notes)}]" if notes else self.message
+        return escape(text)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class MCPUsageError(MCPClientError, ValueError):
+    """The call cannot be carried out as it was written: a URL that is not one, arguments that are not JSON, a negative
+    timeout. Nothing was sent.
+    """
+
+
+class MCPConnectionError(MCPClientError, ConnectionError):
+    """The server could not be reached, or the connection was lost.
+
+    ``outcome`` says whether the call may have run; the next call reconnects by itself.
+    """
+
+
+class HTTPStatusError(MCPConnectionError):
+    """The server answered with an HTTP status that is an error. Other calls on the same client are not affected.
+
+    Attributes:
+        status: the HTTP status code.
+        headers: the response's headers, without cookies and session ids.
+        body: an excerpt of the body, at most 200 characters.
+        retry_after: seconds the server asks to wait (429, 503), capped at an hour; None where it does not say.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        headers: Optional[Mapping[str, str]] = None,
+        body: str = "",
+        retry_after: Optional[float] = None,
+        **context: Any,
+    ) -> None:
+        super().__init__(message, **context)
+        self.status = status
+        self.headers: Mapping[str, str] = headers if headers is not None else {}
+        self.body = body
+        self.retry_after = retry_after
+
+
+class AuthorizationError(HTTPStatusError):
+    """The server wants other credentials: 401 or 403.
+
+    Pass ``auth=`` (a bearer token, or anything that requests takes) or ``headers=``.
+    """
+
+
+class SessionExpiredError(HTTPStatusError):
+    """The server has forgotten the session, so it did not run the call, and the call is not known to be safe to repeat.
+    The next call opens a new session.
+    """
+
+
+class MCPHandshakeError(MCPConnectionError):
+    """Something answered, but the handshake of MCP did not succeed. The message says how far it came."""
+
+
+class MCPTimeoutError(MCPClientError, TimeoutError):
+    """The call's ``timeout`` passed before its answer came.
+
+    The server was told to cancel; ``outcome`` says whether it may have run.
+    """
+
+
+class MCPStreamError(MCPClientError):
+    """A stream broke before its result.
+
+    Attributes:
+        events_received: how many events came before the break.
+    """
+
+    def __init__(self, message: str = "", *, events_received: int = 0, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.events_received = events_received
+
+
+class StreamLostError(MCPStreamError, MCPConnectionError):
+    """A stream broke before its result because the connection was lost."""
+
+
+class MCPProtocolError(MCPClientError):
+    """The server broke the protocol: bad JSON, a wrong shape, a message over ``max_message_bytes``."""
+
+
+class MCPServerError(MCPClientError):
+    """A JSON-RPC error answer: the server understood, and said no.
+
+    Attributes:
+        code: the JSON-RPC error code.
+        data: whatever the server added, or None.
+    """
+
+    def __init__(self, message: str = "", *, code: int = 0, data: Any = None, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.code = code
+        self.data = data
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} (code {self.code})"
+
+
+class ToolError(MCPClientError):
+    """The tool ran and reported failure (``isError``).
+
+    ``raise_on_error=False`` returns the result instead of raising this.
+
+    Attributes:
+        result: the whole :class:`CallToolResult`.
+    """
+
+    def __init__(self, message: str = "", *, result: Optional[CallToolResult] = None, **context: Any) -> None:
+        super().__init__(message, **context)
+        self.result = result
+
+
+class MCPCancelledError(MCPClientError):
+    """The caller cancelled this call; the server was told, and may have run the tool all the same."""
+
+
+class MCPClosedError(MCPClientError):
+    """The client was closed, by this thread or another, before the call could finish."""

@@ -1,0 +1,146 @@
+"""ChangeStream: the server's change notifications as a blocking iterator.
+
+Runs on: the thread that iterates; ``hear`` on the thread that brings a notification in, ``close`` on any.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, Optional, Set, Type
+
+from .deadline import Deadline
+from .errors import MCPClientError, MCPClosedError
+from .handlers import notification_of
+from .protocol.messages import Message
+from .serving import Crew
+
+if TYPE_CHECKING:
+    from .protocol.types import Notification
+
+__all__ = ["ChangeStream"]
+
+_BACKLOG = 1000
+
+
+class ChangeStream:
+    """What ``MCPClient.listen`` returns: an iterator of ``Notification``, and a context manager.
+
+    It goes on until it is closed or the client is.
+
+    After a lost session it opens a new one by itself, subscriptions included. A consumer who falls behind by 1,000
+    events loses the oldest; ``dropped`` counts them.
+
+    Parameters:
+        methods: the notifications to pass on.
+        uris: the resources whose updates to pass on.
+        reopen: opens a session again, or raises.
+        leave: is called once, at the end.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        methods: Iterable[str],
+        uris: Iterable[str],
+        reopen: Callable[[], object],
+        leave: Callable[[], None],
+    ) -> None:
+        self._crew = crew
+        self._methods: Set[str] = set(methods)
+        self._uris: Set[str] = set(uris)
+        self._reopen = reopen
+        self._leave = leave
+        # Guards what follows.
+        self._condition = threading.Condition(threading.Lock())
+        self._backlog: Deque[Message] = collections.deque()
+        self._session_changed = False
+        self._closed = False
+        self.dropped = 0
+        crew.add(self)
+
+    def hear(self, message: Message) -> None:
+        """Take a notification if it is one of ours. An empty method means that the session ended."""
+        method = message["method"]
+        if method and not self._is_ours(method, message):
+            return
+        with self._condition:
+            if not method:
+                self._session_changed = True
+            else:
+                if len(self._backlog) >= _BACKLOG:
+                    self._backlog.popleft()
+                    self.dropped += 1
+                self._backlog.append(message)
+            self._condition.notify()
+
+    def _is_ours(self, method: str, message: Message) -> bool:
+        if method != "notifications/resources/updated":
+            return method in self._methods
+        params = message.get("params")
+        uri = params.get("uri") if isinstance(params, dict) else None
+        # A server may tell of a part of what was subscribed to (2025-11-25, Resources, Subscriptions).
+        return isinstance(uri, str) and any(
+            uri == ours or uri.startswith(ours.rstrip("/") + "/") for ours in self._uris
+        )
+
+    def __iter__(self) -> Iterator[Notification]:
+        return self
+
+    def __next__(self) -> Notification:
+        event = self.get()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def get(self, timeout: float = float("inf")) -> Optional[Notification]:
+        """The next event.
+
+        Parameters:
+            timeout: seconds to wait; the default waits until there is one.
+
+        Returns:
+            None when the time is over, or the stream was closed.
+
+        Raises:
+            MCPClientError: the session was lost, and no new one could be opened.
+        """
+        deadline = Deadline(timeout)
+        while True:
+            with self._condition:
+                while not self._backlog and not self._session_changed and not self._closed and not deadline.expired:
+                    self._condition.wait(deadline.remaining)
+                if self._backlog:
+                    return notification_of(self._backlog.popleft())
+                if self._closed or not self._session_changed:
+                    return None
+                self._session_changed = False
+            error: Optional[MCPClientError] = None
+            try:
+                self._reopen()
+            except MCPClosedError:
+                self.close()
+            except MCPClientError as exc:
+                error = exc
+            if error is not None:
+                self.close()
+                raise error
+
+    def close(self) -> None:
+        """Stop listening; whoever waits for an event gets none. Idempotent; any thread."""
+        with self._condition:
+            if self._closed:
+                return
+            self._closed = True
+            self._condition.notify_all()
+        self._crew.remove(self)
+        self._leave()
+
+    def __enter__(self) -> ChangeStream:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()

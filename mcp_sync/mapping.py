@@ -1,0 +1,52 @@
+"""Many calls of one tool, several at a time.
+
+Runs on: a few daemon threads for as long as the map takes, or the user's own executor.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+
+from .futures import ToolFuture
+from .link import Call
+from .workers import Workers
+
+if TYPE_CHECKING:
+    from .protocol.types import CallToolResult
+
+__all__ = ["map_calls"]
+
+Work = Callable[[Dict[str, Any], Callable[[Call], None]], Any]
+
+
+def map_calls(
+    work: Work, todo: List[Dict[str, Any]], max_workers: int, executor: Optional[concurrent.futures.Executor]
+) -> List[CallToolResult]:
+    """Do ``work`` for each item of ``todo``, at most ``max_workers`` at once, and return the results in order.
+
+    The first failure, in order, is raised, and the rest cancelled.
+    """
+    futures = [ToolFuture() for _ in todo]
+    permits = threading.BoundedSemaphore(max_workers)
+
+    def run(future: ToolFuture, params: Dict[str, Any]) -> None:
+        with permits:
+            future.run(lambda: work(params, future.follow))
+
+    workers = Workers("mcp-sync-map", threads=max_workers, backlog=len(todo) + 1) if executor is None else None
+    try:
+        for future, params in zip(futures, todo):
+            if workers is not None:
+                workers.submit(functools.partial(run, future, params))
+            elif executor is not None:
+                executor.submit(run, future, params)
+        # Every call has its own deadline, so each of these waits has a bound.
+        return [future.result() for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
+        if workers is not None:
+            workers.close()

@@ -1,0 +1,1 @@
+"""What the protocol decides: no threads, sockets or clocks in here."""

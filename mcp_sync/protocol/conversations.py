@@ -1,0 +1,120 @@
+"""Talks of more than one step, as generators: each yields what to ask, is sent the result, and returns what came of it.
+Who waits, and how, is someone else's job.
+
+Runs on: any thread; a conversation belongs to the one that drives it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Generator, List, Mapping, NamedTuple, Optional, Set
+
+from pydantic import ValidationError
+
+from ..errors import MCPHandshakeError, MCPProtocolError
+from .escape import excerpt
+from .revisions import REVISIONS, Revision, with_handshake
+
+__all__ = ["Ask", "Negotiated", "Tell", "initialize", "list_pages"]
+
+_MAX_PAGES = 100
+_MAX_ITEMS = 10_000
+
+
+class Ask(NamedTuple):
+    """A request to send; the conversation is sent its result."""
+
+    method: str
+    params: Optional[Dict[str, Any]]
+
+
+class Tell(NamedTuple):
+    """A notification to send."""
+
+    method: str
+
+
+class Negotiated(NamedTuple):
+    """What the two sides agreed on."""
+
+    revision: Revision
+    server_info: Any  # Implementation
+    server_capabilities: Any  # ServerCapabilities
+    instructions: Optional[str]
+
+
+def initialize(
+    version: Optional[str], client_info: Mapping[str, Any], capabilities: Mapping[str, Any]
+) -> Generator[Any, Any, Negotiated]:
+    """Open a session (2025-11-25, Lifecycle, Initialization).
+
+    Parameters:
+        version: the revision to insist on; None proposes the newest with a handshake, and accepts every older one we
+            know.
+    """
+    from .types import InitializeResult
+
+    proposed = with_handshake(version)
+    result = yield Ask(
+        "initialize",
+        {"protocolVersion": proposed.version, "capabilities": dict(capabilities), "clientInfo": dict(client_info)},
+    )
+    problem = ""
+    try:
+        answer = InitializeResult.model_validate(result)
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if problem:
+        raise MCPHandshakeError(f"the server's answer to initialize has a wrong shape ({problem})", outcome="unknown")
+    agreed = REVISIONS.get(answer.protocol_version)
+    if agreed is None or not agreed.has_handshake:
+        raise MCPHandshakeError(
+            f"the server speaks protocol revision {excerpt(answer.protocol_version)!r}, which this package does not; "
+            f"it speaks {', '.join(REVISIONS)}",
+            outcome="unknown",
+        )
+    if version is not None and agreed.version != version:
+        raise MCPHandshakeError(
+            f"the server speaks protocol revision {agreed.version}, not {version} as protocol_version= demands",
+            outcome="unknown",
+        )
+    yield Tell("notifications/initialized")
+    return Negotiated(agreed, answer.server_info, answer.capabilities, answer.instructions)
+
+
+def list_pages(method: str, field: str) -> Generator[Ask, Dict[str, Any], List[Any]]:
+    """All items of a list, page by page (2025-11-25, Pagination).
+
+    Parameters:
+        field: the key of the items in each result.
+
+    Raises:
+        MCPProtocolError: a cursor comes back, or there is no end to the pages.
+    """
+    items: List[Any] = []
+    seen: Set[str] = set()
+    cursor: Optional[str] = None
+    for _ in range(_MAX_PAGES):
+        result = yield Ask(method, None if cursor is None else {"cursor": cursor})
+        page = result.get(field)
+        if not isinstance(page, list):
+            raise MCPProtocolError(
+                f"the server's answer to {method} has no list of {field}", method=method, outcome="unknown"
+            )
+        items.extend(page)
+        cursor = result.get("nextCursor")
+        if not isinstance(cursor, str):
+            return items
+        if cursor in seen:
+            raise MCPProtocolError(
+                f"the server sends the same page of {method} again and again", method=method, outcome="unknown"
+            )
+        seen.add(cursor)
+        if len(items) > _MAX_ITEMS:
+            break
+    raise MCPProtocolError(
+        f"the server's {field} do not end: stopped after {len(seen)} pages with {len(items)} items; "
+        f"request({method!r}, {{'cursor': ...}}) reads them page by page",
+        method=method,
+        outcome="unknown",
+    )

@@ -1,0 +1,163 @@
+"""JSON-RPC 2.0 as MCP uses it: encoding, decoding, ids, and telling the kinds of messages apart.
+
+Runs on: any thread; no state.
+
+A message is a plain dict on its way through the package: its kind is read off a few keys, and only the payload that
+somebody asked for is validated. (Validating a union of message types costs twice as much as all the rest of decoding.)
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, Mapping, Optional, Union, cast
+
+from pydantic_core import from_json
+
+from ..errors import MCPProtocolError, MCPServerError, MCPUsageError
+from .escape import excerpt
+
+__all__ = [
+    "INTERNAL_ERROR",
+    "INVALID_PARAMS",
+    "METHOD_NOT_FOUND",
+    "Message",
+    "RequestId",
+    "decode",
+    "encode",
+    "error_answer",
+    "matching_id",
+    "notification",
+    "request",
+    "result_answer",
+    "result_of",
+]
+
+Message = Dict[str, Any]
+RequestId = Union[int, str]
+
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+SERVER_BUSY = -32000
+
+
+def request(id: RequestId, method: str, params: Optional[Mapping[str, Any]] = None) -> Message:
+    message: Message = {"jsonrpc": "2.0", "id": id, "method": method}
+    if params is not None:
+        message["params"] = params
+    return message
+
+
+def notification(method: str, params: Optional[Mapping[str, Any]] = None) -> Message:
+    message: Message = {"jsonrpc": "2.0", "method": method}
+    if params is not None:
+        message["params"] = params
+    return message
+
+
+def result_answer(id: object, result: Mapping[str, Any]) -> Message:
+    return {"jsonrpc": "2.0", "id": id, "result": result}
+
+
+def error_answer(id: object, code: int, text: str) -> Message:
+    return {"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}}
+
+
+def encode(message: Message) -> bytes:
+    """The message as UTF-8 JSON on one line.
+
+    Raises:
+        MCPUsageError: something in it is not JSON.
+    """
+    problem = ""
+    try:
+        return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError:
+        problem = "a string with half of a surrogate pair"
+    except TypeError as exc:
+        problem = str(exc)
+    except ValueError as exc:
+        problem = f"{exc} (NaN, infinity, or a structure that contains itself)"
+    except RecursionError:
+        problem = "it is nested too deeply"
+    raise MCPUsageError(
+        f"the parameters cannot be sent as JSON: {problem}. Pass dicts, lists, strings, finite numbers, booleans and "
+        "None",
+        method=message.get("method"),
+        outcome="not_sent",
+    )
+
+
+def decode(text: Union[str, bytes]) -> List[Message]:
+    """The messages in one frame: one, or those of a batch (2025-03-26, Base Protocol, Batching; unpacked under every
+    revision).
+
+    Raises:
+        MCPProtocolError: it is not JSON, or not an object or a list of objects.
+    """
+    problem = ""
+    try:
+        value = from_json(text)
+    except ValueError:
+        value = None
+        # What Python's own json takes, servers written in Python send: lone surrogates among it.
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as exc:
+            problem = f"not JSON ({exc})"
+    if type(value) is dict:
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return value
+    start = text[:200] if isinstance(text, str) else text[:200].decode("utf-8", "replace")
+    raise MCPProtocolError(
+        f"the server sent a message that is {problem or 'neither a JSON object nor a batch of them'}: "
+        f"{excerpt(start)!r}"
+    )
+
+
+def matching_id(id: object) -> Optional[RequestId]:
+    """The id of ours that an answer's ``id`` stands for: some servers send an integer back as its decimal string or as
+    an integral float. A boolean is no id.
+    """
+    kind = type(id)
+    if kind is int:
+        return cast(int, id)
+    if kind is str:
+        text = cast(str, id)
+        return (
+            int(text)
+            if len(text) < 20 and text.isascii() and text.isdigit() and (text[0] != "0" or text == "0")
+            else text
+        )
+    if kind is float and cast(float, id).is_integer():
+        return int(cast(float, id))
+    return None
+
+
+def result_of(answer: Message) -> Dict[str, Any]:
+    """The result that an answer carries.
+
+    Raises:
+        MCPServerError: it carries an error.
+        MCPProtocolError: it is no JSON-RPC 2.0 answer.
+    """
+    error = answer.get("error")
+    if error is not None:
+        if isinstance(error, dict):
+            code, text = error.get("code"), error.get("message")
+            if isinstance(code, float) and code.is_integer():
+                code = int(code)
+            if isinstance(code, int) and not isinstance(code, bool):
+                raise MCPServerError(
+                    f"the server answered with an error: {text}", code=code, data=error.get("data"), outcome=None
+                )
+        raise MCPProtocolError(
+            f"the server answered with an error that has no code: {excerpt(json.dumps(error))}", outcome="unknown"
+        )
+    if answer.get("jsonrpc") != "2.0":
+        raise MCPProtocolError('the server\'s answer does not say "jsonrpc": "2.0"', outcome="unknown")
+    result = answer.get("result")
+    if not isinstance(result, dict):
+        raise MCPProtocolError("the server's answer has neither a result object nor an error", outcome="unknown")
+    return result

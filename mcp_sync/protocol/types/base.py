@@ -1,0 +1,238 @@
+"""What every payload model shares: names on the wire, unknown fields, a repr that is short and safe.
+
+Runs on: any thread; models are plain data. The one lock in here guards pydantic's making of validators.
+"""
+
+import os
+import threading
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Dict,
+    FrozenSet,
+    Iterator,
+    List,
+    Literal,
+    Optional,
+    Tuple,
+    Type,
+    Union,
+    get_origin,
+)
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ..escape import escape
+
+__all__ = [
+    "EmptyResult",
+    "Flag",
+    "Number",
+    "Params",
+    "ProgressToken",
+    "RequestId",
+    "RequestParams",
+    "Result",
+    "WireModel",
+]
+
+_LONGEST_TEXT = 200  # characters of one string in a repr
+_LONGEST_LIST = 50  # items of one list or object in a repr
+
+
+# Held while a validator is made, and for nothing else. It is re-entrant as one model's making can set off another's.
+_building = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _building  # the thread that held it does not exist in the child
+    _building = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def _wire_name(name: str) -> str:
+    if name == "meta":
+        return "_meta"
+    first, *others = name.split("_")
+    return first + "".join([word.capitalize() for word in others])
+
+
+def _false(_: None) -> bool:
+    return False
+
+
+def _no_params(_: None) -> Dict[str, Any]:
+    return {}
+
+
+# A number that stays what it was: 3 does not become 3.0, and an integer keeps all its digits.
+Number = Annotated[Union[int, float], Field(union_mode="left_to_right")]
+# 2025-11-25, Basic > "Requests" and Utilities > "Progress": a string or an integer. The order keeps "7" a string.
+RequestId = Annotated[Union[str, int], Field(union_mode="left_to_right")]
+ProgressToken = RequestId
+
+if TYPE_CHECKING:
+    Flag = bool
+    Params = Dict[str, Any]
+else:
+    # An optional boolean that is False when absent, and when a server writes null for that. Python runs for null only.
+    Flag = Annotated[Union[bool, Annotated[None, AfterValidator(_false)]], Field(union_mode="left_to_right")]
+    # Params as plain data, in the same way: empty when absent or null.
+    Params = Annotated[
+        Union[Dict[str, Any], Annotated[None, AfterValidator(_no_params)]], Field(union_mode="left_to_right")
+    ]
+
+
+class WireModel(BaseModel):
+    """A JSON object of the protocol, of any revision.
+
+    Attributes have the protocol's names in snake_case; the wire's camelCase is the alias, and a model can be built from
+    either. Fields we do not know are kept (``model_extra``) and come back in :meth:`to_wire`. What the protocol
+    enumerates (roles, log levels, states) is a plain string here, because a later revision may add to the list.
+
+    Source: 2026-07-28, Basic > "General fields".
+    """
+
+    # Building a validator takes 1 to 5 ms and no program needs all of them: each is built when it is first used.
+    model_config = ConfigDict(
+        alias_generator=_wire_name,
+        defer_build=True,
+        extra="allow",
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+    # Fields where null is a value of its own. Everywhere else the schemas have no null, and None means "absent".
+    _nullable: ClassVar[FrozenSet[str]] = frozenset()
+
+    @classmethod
+    def model_rebuild(cls, **options: Any) -> Optional[bool]:
+        """Make the validator, as pydantic does when the model is first used, one thread at a time.
+
+        Pydantic's own method is not thread-safe: two threads that use a model for the first time at once can get an
+        instance of the parent class (seen with 2.13).
+        """
+        with _building:
+            return super().model_rebuild(**options)
+
+    def to_wire(self) -> Dict[str, Any]:
+        """Return the JSON object to send: what was set, under the wire's names.
+
+        A tag such as ``type`` is always there, set or not. A known field that was set to None is left out, because the
+        schemas know no null for "absent", except where null is a value (structured content, the data of a log message,
+        the ``ttl`` of a task that never expires). Fields we do not know come back as they were.
+        """
+        wire: Dict[str, Any] = {}
+        given = self.model_fields_set
+        for name, alias, is_tag in _plan(type(self)):
+            if is_tag or name in given:
+                value = getattr(self, name)
+                if value is not None or name in self._nullable:
+                    wire[alias] = _plain(value)
+        for name, value in (self.model_extra or {}).items():
+            wire[name] = _plain(value)
+        return wire
+
+    def __repr_args__(self) -> Iterator[Tuple[Optional[str], Any]]:
+        # The repr of a string escapes what could drive a terminal; names of unknown fields come raw from the server.
+        given = self.model_fields_set
+        for name, _, is_tag in _plan(type(self)):
+            if is_tag or name in given:
+                yield name, _Shown(getattr(self, name))
+        for name, value in (self.model_extra or {}).items():
+            yield escape(_shorten(name)), _Shown(value)
+
+
+class Result(WireModel):
+    """What every result carries.
+
+    ``result_type`` is ``"complete"``, ``"input_required"``, or an extension's word; servers of older revisions do not
+    send it, which means ``"complete"``.
+
+    Source: 2026-07-28, schema ``Result``, Basic > "Responses".
+    """
+
+    result_type: str = "complete"
+    meta: Optional[Dict[str, Any]] = None
+
+
+class EmptyResult(Result):
+    """A result that says no more than that the request succeeded.
+
+    Source: 2025-11-25, schema ``EmptyResult``.
+    """
+
+
+class RequestParams(WireModel):
+    """What the params of every request carry.
+
+    Source: 2026-07-28, schema ``RequestParams``.
+    """
+
+    meta: Optional[Dict[str, Any]] = None
+
+
+# Written once for each class and never changed, so it needs no lock: two threads that race store equal plans.
+_plans: Dict[type, List[Tuple[str, str, bool]]] = {}
+
+
+def _plan(model: Type[WireModel]) -> List[Tuple[str, str, bool]]:
+    """Each field's name, its name on the wire, and whether it is a tag (a literal with a default)."""
+    plan = _plans.get(model)
+    if plan is None:
+        plan = _plans[model] = [
+            (name, _wire_name(name), get_origin(field.annotation) is Literal and not field.is_required())
+            for name, field in model.model_fields.items()
+        ]
+    return plan
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, WireModel):
+        return value.to_wire()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    return value
+
+
+class _Shown:
+    """A value as it appears in the repr of a model: long strings and long lists abbreviated."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return _show(self.value)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "..."
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, str):
+        if len(value) <= _LONGEST_TEXT:
+            return repr(value)
+        return f"<{len(value)} characters: {value[:40]!r}...>"
+    if isinstance(value, (list, tuple)):
+        items = [_show(item) for item in value[:_LONGEST_LIST]]
+        return f"[{', '.join(_and_more(items, len(value)))}]"
+    if isinstance(value, dict):
+        items = [f"{_show(key)}: {_show(item)}" for key, item in list(value.items())[:_LONGEST_LIST]]
+        return "{" + ", ".join(_and_more(items, len(value))) + "}"
+    return repr(value)
+
+
+def _and_more(items: List[str], total: int) -> List[str]:
+    return items if total <= len(items) else [*items, f"<{total - len(items)} more>"]

@@ -1,0 +1,62 @@
+"""Tools as a server describes them.
+
+Runs on: any thread; models are plain data.
+"""
+
+from typing import Any, Dict, List, Optional
+
+from .base import WireModel
+from .display import Icon
+from .paging import PaginatedResult
+
+__all__ = ["ListToolsResult", "Tool", "ToolAnnotations", "ToolExecution"]
+
+
+class ToolAnnotations(WireModel):
+    """What a server claims about a tool. Hints only: do not base a decision on them unless you trust the server.
+
+    Where a hint is absent, assume: not read-only, destructive, not idempotent, open world.
+
+    Source: 2026-07-28, schema ``ToolAnnotations``, Server > Tools > "Data Types".
+    """
+
+    title: Optional[str] = None
+    read_only_hint: Optional[bool] = None
+    destructive_hint: Optional[bool] = None
+    idempotent_hint: Optional[bool] = None
+    open_world_hint: Optional[bool] = None
+
+
+class ToolExecution(WireModel):
+    """How a tool may be run; ``task_support`` is ``"forbidden"`` (also when absent), ``"optional"`` or ``"required"``.
+
+    Source: 2025-11-25, schema ``ToolExecution``, Utilities > Tasks > "Tool-Level Negotiation".
+    """
+
+    task_support: Optional[str] = None
+
+
+class Tool(WireModel):
+    """A tool: its name, and JSON Schemas of what it takes and gives.
+
+    Source: 2026-07-28, schema ``Tool``, Server > Tools > "Tool".
+    """
+
+    name: str
+    title: Optional[str] = None
+    description: Optional[str] = None
+    input_schema: Dict[str, Any]
+    output_schema: Optional[Dict[str, Any]] = None
+    annotations: Optional[ToolAnnotations] = None
+    execution: Optional[ToolExecution] = None
+    icons: Optional[List[Icon]] = None
+    meta: Optional[Dict[str, Any]] = None
+
+
+class ListToolsResult(PaginatedResult):
+    """One page of the server's tools.
+
+    Source: 2026-07-28, schema ``ListToolsResult``, Server > Tools > "Listing Tools".
+    """
+
+    tools: List[Tool]

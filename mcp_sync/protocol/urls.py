@@ -1,0 +1,119 @@
+"""What the protocol says about URLs: where a server is, which origin is its own, and what may be shown of it.
+
+Runs on: any thread; no state.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import List, Tuple
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+
+from ..errors import MCPHandshakeError, MCPUsageError
+from .escape import excerpt
+
+__all__ = ["candidates", "check_url", "origin", "public_url", "resolve_endpoint", "same_origin"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_NOT_IN_A_URL = re.compile("[\x00-\x20\x7f-\x9f\\\\]")
+
+
+def origin(parts: SplitResult) -> Tuple[str, str, int]:
+    """The origin of a parsed URL: scheme, host, port (RFC 6454, section 4).
+
+    Raises ValueError where the port is no port.
+    """
+    host = (parts.hostname or "").lower()
+    return parts.scheme.lower(), host, parts.port or _DEFAULT_PORTS.get(parts.scheme.lower(), 0)
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether two absolute URLs have the same scheme, host and port."""
+    try:
+        return origin(urlsplit(one)) == origin(urlsplit(other))
+    except ValueError:
+        return False
+
+
+def public_url(url: str) -> str:
+    """``url`` as it may be shown: without user info, query and fragment, any of which may be a secret."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if ":" in host:
+            host = f"[{host}]"
+        netloc = host if parts.port is None else f"{host}:{parts.port}"
+    except ValueError:
+        return "(not a URL)"
+    return excerpt(urlunsplit((parts.scheme, netloc, parts.path, "", "")))
+
+
+def check_url(url: str) -> str:
+    """Return ``url`` if it is one that a server can be reached by.
+
+    Raises:
+        MCPUsageError: it is not an absolute http or https URL.
+    """
+    problem = ""
+    stripped = url.strip()
+    try:
+        parts = urlsplit(stripped)
+        scheme, host, _ = origin(parts)
+        if scheme not in _DEFAULT_PORTS:
+            problem = "it must begin with http:// or https://"
+        elif not host:
+            problem = "it names no host"
+        elif _NOT_IN_A_URL.search(stripped):
+            problem = "it contains spaces, backslashes or control characters"
+    except ValueError as exc:
+        problem = str(exc)
+    if problem:
+        raise MCPUsageError(
+            f"{excerpt(public_url(url) if '@' in url else url)!r} is not a URL of an MCP server: {problem}. Write for "
+            "example 'http://localhost:8000/mcp', or a list for a command",
+            outcome="not_sent",
+        )
+    return stripped
+
+
+def candidates(url: str, connection_path: str) -> List[str]:
+    """The URLs at which the server may be: ``url`` itself if it has a path, else below its origin ``connection_path``,
+    ``/sse``, and the origin.
+    """
+    parts = urlsplit(url)
+    if not connection_path or parts.path not in ("", "/") or parts.query:
+        return [url]
+    paths = dict.fromkeys([connection_path if connection_path.startswith("/") else "/" + connection_path, "/sse", "/"])
+    return [urlunsplit((parts.scheme, parts.netloc, path, "", "")) for path in paths]
+
+
+def resolve_endpoint(base: str, endpoint: str) -> str:
+    """Where commands go, from the ``endpoint`` event of the stream at ``base`` (2024-11-05, Transports, HTTP with SSE).
+
+    Raises:
+        MCPHandshakeError: it is not a URL of the stream's own origin. Nothing is ever sent to another one.
+    """
+    text = endpoint.strip(" ")
+    problem = ""
+    target = ""
+    try:
+        if not text:
+            problem = "is empty"
+        elif _NOT_IN_A_URL.search(text):
+            problem = "contains spaces, backslashes or control characters"
+        else:
+            target = urljoin(base, text)
+            parts = urlsplit(target)
+            if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+                problem = "carries user info"
+            elif origin(parts) != origin(urlsplit(base)):
+                problem = "is at another origin"
+    except ValueError:
+        problem = "cannot be parsed"
+    if problem:
+        raise MCPHandshakeError(
+            f"the server names {excerpt(text.split('?')[0])!r} as its endpoint, which {problem}; nothing was sent "
+            "there",
+            outcome="not_sent",
+        )
+    return urlunsplit(urlsplit(target)._replace(fragment=""))

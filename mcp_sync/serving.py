@@ -1,0 +1,131 @@
+"""The server's side of a session: its requests are answered, its notifications passed on, and nothing it sends can hold
+up an answer to us.
+
+Runs on: ``asked`` and ``notified`` on the thread that brings the message in (they never block); everything else on
+workers.
+
+* requests that run a handler: at most 8 at once, 64 more wait, beyond that the server is told that we are busy;
+* pings and refusals: on a thread of their own, so that handlers that block cannot silence them;
+* notifications: one after the other, in order; 1,000 may wait, then the oldest is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Callable, List, Mapping, Protocol, Set
+
+from .errors import MCPClientError
+from .handlers import Handlers, Refusal
+from .protocol.escape import excerpt
+from .protocol.messages import METHOD_NOT_FOUND, SERVER_BUSY, Message, error_answer, result_answer
+from .workers import Workers
+
+__all__ = ["Audience", "Crew", "Serving"]
+
+_log = logging.getLogger(__name__)
+
+
+class Audience(Protocol):
+    """Whoever listens for change notifications. ``hear`` must not block."""
+
+    def hear(self, message: Message) -> None: ...
+
+
+class Crew:
+    """The worker threads of one client, shared by its sessions one after the other."""
+
+    def __init__(self) -> None:
+        self.handlers = Workers("mcp-sync-handler", threads=8, backlog=64)
+        self.notices = Workers("mcp-sync-notice", threads=1, backlog=1000, drop_oldest=True)
+        self.errands = Workers("mcp-sync-errand", threads=1, backlog=1000)
+        # Guards the list, which is replaced and never changed.
+        self._lock = threading.Lock()
+        self._audiences: List[Audience] = []
+
+    def add(self, audience: Audience) -> None:
+        with self._lock:
+            self._audiences = [*self._audiences, audience]
+
+    def remove(self, audience: Audience) -> None:
+        with self._lock:
+            self._audiences = [other for other in self._audiences if other is not audience]
+
+    @property
+    def audiences(self) -> List[Audience]:
+        return self._audiences
+
+    def close(self) -> None:
+        for workers in (self.handlers, self.notices, self.errands):
+            workers.close()
+
+
+class Serving:
+    """Answers one server during one session.
+
+    Parameters:
+        handlers: the user's functions.
+        crew: the threads to run them on.
+        reply: sends an answer; blocks until it was accepted.
+    """
+
+    def __init__(self, handlers: Handlers, crew: Crew, reply: Callable[[Message], None]) -> None:
+        self._handlers = handlers
+        self._crew = crew
+        self._reply = reply
+        # Guards the set of ids that the server has asked and not cancelled.
+        self._lock = threading.Lock()
+        self._open: Set[object] = set()
+
+    def asked(self, message: Message) -> None:
+        """The server has sent a request."""
+        id, method, params = message["id"], message["method"], message.get("params")
+        if isinstance(id, bool) or not isinstance(id, (int, str, float)):
+            _log.warning("a request of the server without a usable id is skipped")
+        elif method == "ping":
+            self._send_soon(result_answer(id, {}))
+        elif not isinstance(method, str) or not self._handlers.can_answer(method):
+            _log.debug("the server asked for %s, which this client does not answer", excerpt(str(method)))
+            self._send_soon(error_answer(id, METHOD_NOT_FOUND, f"this client does not answer {excerpt(str(method))}"))
+        else:
+            with self._lock:
+                self._open.add(id)
+            given = params if isinstance(params, dict) else {}
+            if not self._crew.handlers.submit(lambda: self._handle(id, method, given)):
+                with self._lock:
+                    self._open.discard(id)
+                self._send_soon(error_answer(id, SERVER_BUSY, "this client is busy with other requests"))
+
+    def _handle(self, id: object, method: str, params: Mapping[str, object]) -> None:
+        try:
+            answer = result_answer(id, self._handlers.answer(method, params))
+        except Refusal as refusal:
+            answer = error_answer(id, refusal.code, str(refusal))
+        with self._lock:
+            wanted = id in self._open
+            self._open.discard(id)
+        if wanted:
+            self._send(answer)
+
+    def _send_soon(self, answer: Message) -> None:
+        if not self._crew.errands.submit(lambda: self._send(answer)):
+            _log.warning("an answer to the server was dropped: too many wait already")
+
+    def _send(self, answer: Message) -> None:
+        try:
+            self._reply(answer)
+        except MCPClientError as exc:
+            _log.warning("an answer to the server could not be sent: %s", exc)
+
+    def notified(self, message: Message) -> None:
+        """The server has sent a notification."""
+        if message["method"] == "notifications/cancelled":
+            params = message.get("params")
+            with self._lock:
+                if isinstance(params, dict) and isinstance(params.get("requestId"), (int, str)):
+                    self._open.discard(params["requestId"])
+        for audience in self._crew.audiences:
+            audience.hear(message)
+        job = self._handlers.notified(message)
+        if job is not None:
+            self._crew.notices.submit(job)

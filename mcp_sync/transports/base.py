@@ -1,0 +1,70 @@
+"""What a wire binding offers to the connection above it, and which threads may ask for it.
+
+A transport moves messages. It knows no method names and makes no decisions about the protocol: what arrives goes,
+decoded, to the sink it was given.
+
+Threading contract: ``open`` is called once, by one thread. ``send`` is called by any number of threads at once.
+``interrupt`` is called by any thread at any time, never blocks, and frees everybody who is blocked inside the
+transport. ``close`` is called once, after ``interrupt``, and joins the transport's own threads unless it runs on one of
+them. Only the thread that opened a socket closes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, List, Optional, Protocol
+
+from ..deadline import Deadline
+from ..errors import MCPClientError
+from ..protocol.messages import Message
+
+__all__ = ["Delivery", "Sink", "Transport"]
+
+
+class Sink(Protocol):
+    """Where a transport's own threads put what arrives."""
+
+    def arrived(self, messages: List[Message]) -> None:
+        """Messages came on the shared stream.
+
+        May block for a moment when the consumer is behind: that is the back pressure.
+        """
+
+    def lost(self, error: MCPClientError) -> None:
+        """The shared stream is gone, because of ``error``; nothing will arrive any more."""
+
+
+class Delivery(Protocol):
+    """How a request is under way. The transport fills in what its caller needs to wait and to stop."""
+
+    def under_way(self, exchange: Any) -> None:
+        """``exchange`` carries the request: whoever settles the waiter from elsewhere may stop it."""
+
+
+class Transport(Protocol):
+    """One wire binding, connected to one server."""
+
+    # "sse", "http" or "stdio": what ``client.transport`` says.
+    name: str
+
+    @property
+    def session_id(self) -> Optional[str]:
+        """What the server calls this session, or None."""
+
+    def open(self, deadline: Deadline) -> None:
+        """Connect, up to where messages can be sent."""
+
+    def send(
+        self, message: Message, deadline: Deadline, delivery: Optional[Delivery] = None
+    ) -> Optional[Iterator[List[Message]]]:
+        """Send one message.
+
+        Returns:
+            None where the answer will come on the shared stream; else an iterator of the messages that come back on
+            this exchange, read on the caller's thread. The caller closes it.
+        """
+
+    def interrupt(self) -> None:
+        """Free everybody who is blocked in here; nothing can be sent any more."""
+
+    def close(self, deadline: Deadline) -> None:
+        """End the session and leave nothing behind."""

@@ -1,0 +1,272 @@
+"""Connections that one deadline bounds and another thread can interrupt: requests' adapter over urllib3's pools.
+
+Runs on: the thread that sends a request; ``interrupt`` on any.
+
+What each override buys:
+* ``_new_conn``: the connect timeout covers the look-up and all addresses together (urllib3's is per address, and a
+  look-up has none).
+* ``request``: head and body leave in one ``sendall`` (two cost about 25 us more, and Nagle's delay where the server
+  does not switch it off).
+* ``is_connected``: a connection that was idle for some seconds is not used again: servers close them after five, and
+  the race would lose a request.
+* ``response_class``: a head that the server cut off is an error; http.client takes it for a complete one.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from typing import Any, Callable, List, Optional, Tuple, cast
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from .exchange import Exchange, current, shut_down
+
+__all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending"]
+
+# uvicorn and node close idle connections after 5 s.
+_IDLE_SECONDS = 4.0
+# As many threads as one client may well have; a connection beyond it is closed after use.
+_POOL_SIZE = 100
+# Bodies up to this many bytes are joined with their head.
+_JOINED = 65536
+
+
+class StoppedBeforeSending(OSError):
+    """The exchange was stopped before anything of it was sent."""
+
+
+def _keepalive_options() -> List[Tuple[int, int, int]]:
+    """Find a dead peer within a minute: probes after 20 s of silence, and 50 s at most for data that is not
+    acknowledged. Names that a system lacks are left out.
+    """
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (
+        ("TCP_KEEPIDLE", 20),
+        ("TCP_KEEPALIVE", 20),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 50_000),
+    ):
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
+
+
+class _WholeHeadResponse(http.client.HTTPResponse):
+    """An HTTP response whose head must end with its empty line."""
+
+    def begin(self) -> None:
+        lines = _LastLine(self.fp)
+        self.fp = cast(Any, lines)  # http.client reads the head with readline alone
+        try:
+            super().begin()
+        finally:
+            if cast(Any, self.fp) is lines:
+                self.fp = lines.fp
+        if lines.last == b"":
+            raise http.client.RemoteDisconnected("the connection ended inside the response's head")
+
+
+class _LastLine:
+    """A file of which only lines are read, and that remembers the last."""
+
+    __slots__ = ("close", "flush", "fp", "last")
+
+    def __init__(self, fp: Any) -> None:
+        self.fp = fp
+        self.last: Optional[bytes] = None
+        self.close: Callable[[], None] = fp.close
+        self.flush: Callable[[], None] = fp.flush
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = line = self.fp.readline(limit)
+        return cast(bytes, line)
+
+
+class InterruptibleConnection(HTTPConnection):
+    """A connection that knows the exchange it carries."""
+
+    response_class = _WholeHeadResponse
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Guards ``_exchange``: an interrupt must never hit the exchange that got this connection from the pool next.
+        self._guard = threading.Lock()
+        self._exchange: Optional[Exchange] = None
+        # The socket that carries the exchange: from before it is connected, when urllib3 does not know it
+        # yet, until after the head of an answer that says
+        # ``Connection: close``, when http.client has forgotten it.
+        self.wire: Optional[socket.socket] = None
+        self._outbox: Optional[List[bytes]] = None
+        self._last_used = time.monotonic()
+
+    def interrupt(self, exchange: Exchange) -> None:
+        """Shut the socket down if it still carries ``exchange``."""
+        with self._guard:
+            if self._exchange is exchange:
+                shut_down(self.wire)
+
+    def _adopt(self) -> None:
+        exchange = current.exchange
+        if exchange is not self._exchange:
+            with self._guard:
+                self._exchange = exchange
+        if exchange is not None:
+            exchange.carried_by(self)
+
+    def connect(self) -> None:
+        self._adopt()
+        super().connect()
+        self.wire = cast(socket.socket, self.sock)
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **kwargs: Any) -> None:
+        self._adopt()
+        self._last_used = time.monotonic()
+        self._outbox = []
+        try:
+            super().request(method, url, body=body, headers=headers, **kwargs)
+            self._flush()
+        finally:
+            self._outbox = None
+
+    def send(self, data: Any) -> None:
+        if self._outbox is None:
+            super().send(data)
+        else:
+            self._outbox.append(data)
+            if len(data) > _JOINED:
+                self._flush()
+
+    def _flush(self) -> None:
+        parts, self._outbox = self._outbox, []
+        if not parts:
+            return
+        if self.sock is None:
+            self.connect()
+        exchange = self._exchange
+        if exchange is not None:
+            if exchange.stopped is not None:
+                raise StoppedBeforeSending(exchange.stopped)
+            exchange.sent = True
+        if sum(map(len, parts)) <= 2 * _JOINED:
+            super().send(b"".join(parts))
+        else:
+            for part in parts:
+                super().send(part)
+
+    def used(self) -> None:
+        """The connection has just finished an exchange."""
+        self._last_used = time.monotonic()
+
+    @property
+    def is_connected(self) -> bool:
+        return time.monotonic() - self._last_used < _IDLE_SECONDS and super().is_connected
+
+    def _new_conn(self) -> socket.socket:
+        timeout = self.timeout if isinstance(self.timeout, (int, float)) else None
+        at = None if timeout is None else time.monotonic() + timeout
+        try:
+            addresses = _look_up(self._dns_host, self.port, timeout)
+        except socket.gaierror as exc:
+            raise NameResolutionError(self.host, self, exc) from exc
+        except socket.timeout:
+            addresses = []
+        failure: Optional[OSError] = None
+        for position, (family, kind, proto, _, address) in enumerate(addresses):
+            # An address that drops packets must not eat what the ones after it need.
+            left = None if at is None else (at - time.monotonic()) / (len(addresses) - position)
+            if left is not None and left <= 0:
+                break
+            try:
+                return self._connect_to(family, kind, proto, address, left)
+            except socket.timeout:
+                continue  # one dead address; the next gets what is left
+            except OSError as exc:
+                failure = exc
+        if failure is not None:
+            raise NewConnectionError(self, f"Failed to establish a new connection: {failure}") from failure
+        raise ConnectTimeoutError(self, f"Connection to {self.host} timed out. (connect timeout={timeout})")
+
+    def _connect_to(self, family: int, kind: int, proto: int, address: Any, timeout: Optional[float]) -> socket.socket:
+        self.wire = sock = socket.socket(family, kind, proto)
+        try:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(timeout)
+            if self.source_address:
+                sock.bind(self.source_address)
+            sock.connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+def _look_up(host: str, port: int, timeout: Optional[float]) -> List[Any]:
+    """The addresses of ``host``; look-ups that may ask a name server run on a thread of their own, since nothing can
+    bound or interrupt them.
+    """
+    try:
+        return socket.getaddrinfo(
+            host.strip("[]"), port, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST
+        )
+    except socket.gaierror:
+        if host == "localhost" or timeout is None:
+            return socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    outcome: List[Any] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        try:
+            outcome.append(socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as exc:
+            outcome.append(exc)
+        done.set()
+
+    threading.Thread(target=ask, name="mcp-sync-look-up", daemon=True).start()
+    if not done.wait(timeout):
+        raise socket.timeout(f"the look-up of {host} took longer than {timeout} s")
+    if isinstance(outcome[0], UnicodeError):
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is not a host name")
+    if isinstance(outcome[0], OSError):
+        raise outcome[0]
+    return cast("List[Any]", outcome[0])
+
+
+class _InterruptibleHTTPSConnection(InterruptibleConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = InterruptibleConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _InterruptibleHTTPSConnection
+
+
+def _use_our_pools(manager: PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+
+class Adapter(HTTPAdapter):
+    """requests' adapter with interruptible connections, and no retries of its own (a retry would send a call twice)."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=4, pool_maxsize=_POOL_SIZE)
+        self.max_retries = Retry(False)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, socket_options=_keepalive_options(), **kwargs)
+        _use_our_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
+        manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=_keepalive_options(), **kwargs)
+        _use_our_pools(manager)
+        return manager

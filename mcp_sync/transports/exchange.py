@@ -1,0 +1,185 @@
+"""One HTTP request under way, and the ways to stop it from another thread: at its deadline, or when somebody closes the
+client.
+
+Runs on: the exchange belongs to the thread that sends it and reads its answer; any thread may ``stop`` it. The watch
+has a daemon thread of its own, which ends when there has been nothing to watch for a while.
+
+requests' ``timeout=`` bounds one socket operation, so a server that sends a byte every few seconds is never timed out.
+The watch bounds the whole exchange: at its deadline it shuts the socket down, which frees the blocked reader at once
+(closing it from another thread would hang both).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Dict, Optional
+
+if TYPE_CHECKING:
+    from urllib3.response import BaseHTTPResponse
+
+    from .connections import InterruptibleConnection
+
+__all__ = ["ANSWERED", "CLOSED", "EXPIRED", "Exchange", "Watch", "current", "watch"]
+
+# Why an exchange was stopped.
+EXPIRED = "its deadline passed"
+CLOSED = "the client was closed"
+ANSWERED = "its answer came by another way"
+
+_IDLE_SECONDS = 1.0
+
+
+class _Current(threading.local):
+    """The exchange that this thread is sending: how a connection, deep inside urllib3, learns whose request it has."""
+
+    exchange: Optional[Exchange] = None
+
+
+current = _Current()
+
+
+class Exchange:
+    """One HTTP request under way.
+
+    ``stop`` may be called by any thread at any time; everything else belongs to the thread that made it.
+    """
+
+    __slots__ = ("_lock", "connection", "deadline_at", "pid", "raw", "reason", "sent", "stopped")
+
+    def __init__(self, deadline_at: float) -> None:
+        # Guards the pair of ``connection`` and ``stopped``.
+        self._lock = threading.Lock()
+        self.connection: Optional[InterruptibleConnection] = None
+        self.raw: Optional[BaseHTTPResponse] = None
+        self.sent = False
+        self.stopped: Optional[str] = None
+        self.deadline_at = deadline_at
+        # What the watch says when it stops this exchange.
+        self.reason = EXPIRED
+        self.pid = os.getpid()
+
+    def carried_by(self, connection: InterruptibleConnection) -> None:
+        """``connection`` now carries this exchange. Called on the sending thread, for each connection that is tried."""
+        with self._lock:
+            self.connection = connection
+
+    def stop(self, reason: str) -> None:
+        """Stop the exchange: whoever is blocked in it fails at once, and finds ``reason`` in ``stopped``."""
+        with self._lock:
+            if self.stopped is None:
+                self.stopped = reason
+            connection, raw = self.connection, self.raw
+        # A forked child shares the socket with its parent: shutting it down would end the parent's stream.
+        if self.pid != os.getpid():
+            return
+        if connection is not None:
+            connection.interrupt(self)
+        elif raw is not None:
+            # A session that the user brought has connections of urllib3's own.
+            try:
+                raw.shutdown()
+            except (OSError, ValueError, RuntimeError):
+                pass  # it ended by itself meanwhile
+
+
+def shut_down(sock: Optional[socket.socket]) -> None:
+    """End both directions of a socket without closing it, so that whoever is blocked on it wakes up; the TLS layer
+    above it is left alone.
+    """
+    if sock is not None:
+        try:
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        except OSError:
+            pass  # not connected yet, or not any more
+
+
+class Watch:
+    """Stops exchanges whose deadline has passed: one daemon thread for the whole process, started when needed."""
+
+    def __init__(self) -> None:
+        # Guards what follows.
+        self._condition = threading.Condition(threading.Lock())
+        self._watched: Dict[int, Exchange] = {}
+        self._running = False
+        # When the thread will look next: a new exchange wakes it only if its deadline is sooner.
+        self._next_look = 0.0
+
+    def add(self, exchange: Exchange) -> None:
+        """Watch ``exchange`` until ``discard``."""
+        at = exchange.deadline_at
+        with self._condition:
+            self._watched[id(exchange)] = exchange
+            if not self._running:
+                self._running = True
+                self._next_look = at
+                try:
+                    threading.Thread(target=self._run, name="mcp-sync-watch", daemon=True).start()
+                except BaseException:
+                    self._running = False
+                    del self._watched[id(exchange)]
+                    raise
+            elif at < self._next_look:
+                self._condition.notify()
+
+    def discard(self, exchange: Exchange) -> None:
+        """Forget ``exchange``. The thread is not woken: it finds out when it looks next."""
+        self._watched.pop(id(exchange), None)
+
+    def settle(self, exchange: Exchange, reason: str, seconds: float) -> None:
+        """Stop ``exchange`` for ``reason`` unless it ends by itself within ``seconds``."""
+        exchange.reason = reason
+        self.hurry(exchange, seconds)
+
+    def hurry(self, exchange: Exchange, seconds: float) -> None:
+        """Move the deadline of a watched exchange to ``seconds`` from now, if that is sooner."""
+        at = time.monotonic() + seconds
+        with self._condition:
+            if at < exchange.deadline_at and id(exchange) in self._watched:
+                exchange.deadline_at = at
+                if at < self._next_look:
+                    self._condition.notify()
+
+    def _run(self) -> None:
+        # This thread ends: with nothing to watch it waits _IDLE_SECONDS, at most twice, and returns.
+        idle_since: Optional[float] = None
+        while True:
+            with self._condition:
+                now = time.monotonic()
+                # Entries may go while we look: discard() takes no lock, and list() of a dict's values
+                # is one step of the interpreter.
+                watched = list(self._watched.values())
+                expired = [exchange for exchange in watched if exchange.deadline_at <= now]
+                for exchange in expired:
+                    self._watched.pop(id(exchange), None)
+                if not watched:
+                    if idle_since is None:
+                        idle_since = now
+                    elif now - idle_since >= _IDLE_SECONDS:
+                        self._running = False
+                        return
+                else:
+                    idle_since = None
+                if not expired:
+                    soonest = min((exchange.deadline_at for exchange in watched), default=now + _IDLE_SECONDS)
+                    # Never sleep long: what is left of a long deadline is mostly discarded before
+                    # it comes, and an idle thread should end.
+                    self._next_look = min(soonest, now + _IDLE_SECONDS)
+                    self._condition.wait(self._next_look - now)
+            for exchange in expired:
+                exchange.stop(exchange.reason)
+
+
+watch = Watch()
+
+
+def _after_fork_in_child() -> None:
+    # The watch's thread is not in the child, and its lock may be held by a thread that is not there either.
+    watch.__init__()  # type: ignore[misc]  # the same object: other modules hold it by name
+    current.exchange = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

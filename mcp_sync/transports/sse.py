@@ -1,0 +1,179 @@
+"""Server-sent events out of bytes: whole, clean blocks for sseclient-py, and the two fields it loses.
+
+Runs on: the thread that reads the stream; a framer belongs to one stream.
+
+sseclient-py joins chunks quadratically, delivers an event that a disconnect cut short, drops ``retry:``-only and
+``id:``-only events, keeps a BOM and NULs, merges two events at ``\\n\\r\\n``, and one bad byte of UTF-8 ends it. So it
+is fed only complete blocks with plain line ends and good UTF-8, and ``id`` and ``retry`` are kept beside it (WHATWG
+HTML, 9.2.6, Interpreting an event stream).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Iterator, List, NamedTuple, Optional, Union
+
+from sseclient import SSEClient
+
+from ..errors import MCPProtocolError
+
+__all__ = ["Event", "Framer"]
+
+_BOM = b"\xef\xbb\xbf"
+_ID = re.compile(rb"^id(?::\x20?([^\n]*))?$", re.MULTILINE)
+_RETRY = re.compile(rb"^retry:\x20?([0-9]{1,9})$", re.MULTILINE)
+# sseclient-py copies a line eight times and joins lines quadratically: nothing for a small event, 80 MB for one of 10.
+_LARGE = 65536
+
+
+class Event(NamedTuple):
+    """One event: its type, and its data (bytes where it was large; JSON is decoded from either)."""
+
+    event: str
+    data: Union[str, bytes]
+
+
+class Framer:
+    """Cuts one stream into events.
+
+    Attributes:
+        last_event_id: the last ``id`` of a whole event, kept between events; "" before the first.
+        retry_ms: the last ``retry`` in milliseconds, or None.
+
+    Parameters:
+        limit: the largest event in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # What came since the last blank line: pieces, joined only once.
+        self._parts: List[bytes] = []
+        self._size = 0
+        self._started = False
+        # The last piece ended in CR: an LF that follows belongs to it.
+        self._after_cr = False
+        # What comes next begins a line: an LF there is a blank line.
+        self._at_line_start = True
+        self.last_event_id = ""
+        self.retry_ms: Optional[int] = None
+
+    def feed(self, chunk: bytes) -> List[Event]:
+        """The events that ``chunk`` completes; an event that the stream's end cuts off is never returned.
+
+        Raises:
+            MCPProtocolError: an event is over the limit.
+        """
+        if not self._started:
+            chunk = self._without_bom(chunk)
+        if b"\r" in chunk or self._after_cr:
+            chunk = self._with_plain_line_ends(chunk)
+        if not chunk:
+            return []
+        end = chunk.rfind(b"\n\n") + 2
+        if end < 2:
+            if self._at_line_start and chunk[:1] == b"\n":
+                end = 1
+            else:
+                self._keep(chunk)
+                return []
+        if self._parts:
+            self._parts.append(chunk[:end])
+            blocks = b"".join(self._parts)
+            self._parts = []
+        else:
+            blocks = chunk if end == len(chunk) else chunk[:end]
+        rest = chunk[end:]
+        self._size = 0
+        self._at_line_start = True
+        if rest:
+            self._keep(rest)
+        if len(blocks) > self._limit and any(len(block) > self._limit for block in blocks.split(b"\n\n")):
+            raise self._over_the_limit()
+        return self._parse(blocks)
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        chunk = b"".join(self._parts) + chunk
+        self._parts = []
+        self._size = 0
+        if len(chunk) < 3 and _BOM.startswith(chunk):
+            self._parts, self._size = [chunk], len(chunk)
+            return b""
+        self._started = True
+        return chunk[3:] if chunk.startswith(_BOM) else chunk
+
+    def _with_plain_line_ends(self, chunk: bytes) -> bytes:
+        if self._after_cr and chunk[:1] == b"\n":
+            chunk = chunk[1:]
+            self._after_cr = False
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return chunk
+
+    def _keep(self, chunk: bytes) -> None:
+        self._parts.append(chunk)
+        self._size += len(chunk)
+        self._at_line_start = chunk.endswith(b"\n")
+        if self._size > self._limit:
+            raise self._over_the_limit()
+
+    def _over_the_limit(self) -> MCPProtocolError:
+        return MCPProtocolError(
+            f"the server sent a message over the limit of {self._limit} bytes; raise max_message_bytes if that is "
+            "intended",
+            outcome="unknown",
+        )
+
+    def _parse(self, blocks: bytes) -> List[Event]:
+        if b"id" in blocks or b"retry" in blocks:
+            self._note_id_and_retry(blocks)
+        if len(blocks) > _LARGE:
+            return [event for block in blocks.split(b"\n\n") for event in self._parse_block(block)]
+        return _events(blocks)
+
+    def _parse_block(self, block: bytes) -> Iterator[Event]:
+        if len(block) > _LARGE:
+            yield from _large_event(block)
+        elif block:
+            yield from _events(block + b"\n\n")
+
+    def _note_id_and_retry(self, blocks: bytes) -> None:
+        if blocks.startswith(b"id") or b"\nid" in blocks:
+            for match in _ID.finditer(blocks):
+                value = match[1] or b""
+                if b"\0" not in value:
+                    self.last_event_id = value.decode("utf-8", "replace")
+        if blocks.startswith(b"retry:") or b"\nretry:" in blocks:
+            for match in _RETRY.finditer(blocks):
+                self.retry_ms = int(match[1])
+
+
+def _events(blocks: bytes) -> List[Event]:
+    """What sseclient-py makes of whole blocks."""
+    if not blocks.isascii():
+        try:
+            blocks.decode("utf-8")
+        except UnicodeDecodeError:
+            blocks = blocks.decode("utf-8", "replace").encode("utf-8")
+    return [Event(event.event, event.data) for event in SSEClient(iter([blocks])).events()]
+
+
+def _large_event(block: bytes) -> Iterator[Event]:
+    """One large block, with as few copies as can be: only the values are cut out."""
+    name = b""
+    data: List[bytes] = []
+    start = 0
+    while start < len(block):
+        end = block.find(b"\n", start)
+        if end < 0:
+            end = len(block)
+        head = block[start : min(start + 7, end)]
+        if head.startswith(b"data:"):
+            data.append(block[start + (6 if head[5:6] == b" " else 5) : end])
+        elif head == b"data":
+            data.append(b"")
+        elif head.startswith(b"event:"):
+            name = block[start + (7 if head[6:7] == b" " else 6) : end]
+        start = end + 1
+    if data:
+        yield Event(name.decode("utf-8", "replace") or "message", data[0] if len(data) == 1 else b"\n".join(data))

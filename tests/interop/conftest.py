@@ -1,0 +1,173 @@
+"""Fixtures of the interop tests: a server per module, clients that are closed, and a check that nothing was left behind.
+
+Runs on the test's thread. A module of this folder says ``TRANSPORT = "sse"`` (or http, stdio) and gets each test that
+asks for `running` once for every server of the table with that transport, and once more for each revision that a
+server speaks besides its newest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Optional, Union
+
+import pytest
+from mcp_sync import MCPClient
+
+from .environments import Unavailable
+from .real_servers import LEGACY, MODERN, SERVERS, Running, Server, start
+
+Connect = Callable[..., MCPClient]
+LEFT_BEHIND_SECONDS = 2.0  # faults.md, rule 8
+
+
+def cases(transport: str) -> list[object]:
+    """One parameter set (server, revision) for each revision that each server of `transport` is talked to in."""
+    return [
+        pytest.param((server, revision), id=f"{server.name}-{revision}")
+        for server in SERVERS.values()
+        if server.transport == transport
+        for revision in ([LEGACY] if server.modern is None else [MODERN, LEGACY])
+    ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "running" in metafunc.fixturenames or "fresh" in metafunc.fixturenames:
+        names: Optional[str] = getattr(metafunc.module, "TRANSPORT", None)
+        if names is not None:
+            metafunc.parametrize("case", cases(names), scope="module")
+
+
+@contextlib.contextmanager
+def started(server: Server) -> Iterator[Running]:
+    """Run `server`, or skip the test when this machine cannot have it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(start(server.name))
+        except Unavailable as reason:
+            pytest.skip(f"{server.name}: {reason}")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def _shared() -> Iterator[Callable[[Server], Running]]:
+    """The server that the tests of a module share; pytest runs the tests of one server together, so one is up at a time."""
+    running: Optional[Running] = None
+    failure: Optional[BaseException] = None
+    of: Optional[Server] = None
+    with contextlib.ExitStack() as stack:
+
+        def obtain(server: Server) -> Running:
+            nonlocal running, failure, of
+            if of is not server:
+                stack.close()
+                of, running, failure = server, None, None
+                try:
+                    running = stack.enter_context(started(server))
+                except BaseException as exc:  # a skip is one too; the other tests of this server end in the same way
+                    failure = exc
+            if failure is not None:
+                raise failure
+            assert running is not None
+            return running
+
+        yield obtain
+
+
+@pytest.fixture
+def running(_shared: Callable[[Server], Running], case: tuple[Server, str]) -> Running:
+    """A server that other tests use as well: do not stop it."""
+    return _shared(case[0])
+
+
+@pytest.fixture
+def fresh(case: tuple[Server, str]) -> Iterator[Running]:
+    """A server of this test's own."""
+    with started(case[0]) as running:
+        yield running
+
+
+@pytest.fixture
+def revision(case: tuple[Server, str]) -> str:
+    """The protocol revision that client and server are to speak."""
+    return case[1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test its threads, sockets and children are gone, within two seconds."""
+    if "_shared" in request.fixturenames:
+        case = request.getfixturevalue("case")
+        request.getfixturevalue("_shared")(case[0])  # what it holds is not this test's
+    before = Belongings()
+    yield
+    before.expect_no_more()
+
+
+class Belongings:
+    """What this process has: threads, open file descriptors, and children."""
+
+    def __init__(self) -> None:
+        self.threads = set(threading.enumerate())
+        self.descriptors = descriptors()
+        self.children = children()
+
+    def expect_no_more(self, seconds: float = LEFT_BEHIND_SECONDS) -> None:
+        """Wait until everything that came since then is gone again, and fail if it does not go."""
+        expires = time.monotonic() + seconds
+        while True:
+            now = Belongings()
+            more = {
+                "threads": [thread.name for thread in now.threads - self.threads],
+                "descriptors": {fd: now.descriptors[fd] for fd in now.descriptors.keys() - self.descriptors.keys()},
+                "children": now.children - self.children,
+            }
+            if not any(more.values()):
+                return
+            if time.monotonic() > expires:
+                raise AssertionError(f"left behind after {seconds:g} s: {more}")
+            time.sleep(0.02)
+
+
+def descriptors() -> dict[int, str]:
+    """The sockets and pipes that are open; files are left out, pytest opens those as it likes."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the one that listdir itself used
+            target = os.readlink(f"/proc/self/fd/{name}")
+            if target.startswith(("socket:", "pipe:")):
+                found[int(name)] = target
+    return found
+
+
+def children() -> set[int]:
+    """The pids of this process's children, the dead ones that nobody waited for included."""
+    found: set[int] = set()
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/children", encoding="ascii") as listed:
+            found.update(int(pid) for pid in listed.read().split())
+    return found
+
+
+@pytest.fixture
+def connect(revision: str) -> Iterator[Connect]:
+    """Make a connected client of a server, closed when the test ends; options as for `MCPClient`."""
+    with contextlib.ExitStack() as stack:
+
+        def make(running: Running, **options: Any) -> MCPClient:
+            # The newest revision is what a client finds by itself, so only an older one is asked for.
+            if running.server.modern is not None and revision == LEGACY:
+                options.setdefault("protocol_version", LEGACY)
+            options.setdefault("timeout", 20.0)
+            return stack.enter_context(MCPClient(running.target, **options))
+
+        yield make
+
+
+@pytest.fixture
+def client(connect: Connect, running: Running) -> MCPClient:
+    """A connected client without handlers."""
+    return connect(running)
