@@ -30,6 +30,7 @@ from typing import (
 
 from pydantic import ValidationError
 
+from .calling import Request
 from .config import MCPClientConfig, make_config
 from .connection import Connection
 from .deadline import Deadline, check_timeout
@@ -40,7 +41,7 @@ from .opening import Opener
 from .protocol.conversations import Negotiated, list_pages
 from .protocol.escape import excerpt
 from .server import Command, Server, read_server
-from .stream import ToolStream, read_tool_result, run_call
+from .stream import ToolStream, read_tool_result
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -163,8 +164,6 @@ class MCPClient:
         self._tools: Optional[Tools] = None
         self._background: Optional[Background] = None
         self._operations: Optional[Operations] = None
-        # Tools that say they are safe to run twice, from the last list.
-        self._idempotent: Dict[str, bool] = {}
         self._holder = _Holder(self._new_connection())
         weakref.finalize(self, _collected, self._holder).atexit = False
         _clients.add(self)
@@ -298,33 +297,33 @@ class MCPClient:
 
     def list_tools(self, timeout: Optional[float] = None) -> List[Tool]:
         """All tools of the server, all pages (2025-11-25, Tools, Listing Tools)."""
+        return self._list_tools(self._deadline(timeout))
+
+    def _list_tools(self, deadline: Deadline) -> List[Tool]:
         from .protocol.types import Tool
 
-        tools = self._list("tools/list", "tools", Tool, timeout)
-        self._idempotent = {
-            tool.name: True
-            for tool in tools
-            if tool.annotations is not None and (tool.annotations.read_only_hint or tool.annotations.idempotent_hint)
-        }
-        return tools
+        connection = self._connection
+        tools = self._list("tools/list", "tools", Tool, deadline)
+        stamp = connection.link(deadline).stamp
+        return connection.catalog.learn(tools, mirrors=stamp is not None and stamp.mirrors_arguments)
 
     def list_resources(self, timeout: Optional[float] = None) -> List[Resource]:
         """All resources of the server, all pages (2025-11-25, Resources, Listing Resources)."""
         from .protocol.types import Resource
 
-        return self._list("resources/list", "resources", Resource, timeout)
+        return self._list("resources/list", "resources", Resource, self._deadline(timeout))
 
     def list_resource_templates(self, timeout: Optional[float] = None) -> List[ResourceTemplate]:
         """All resource templates of the server, all pages (2025-11-25, Resources, Resource Templates)."""
         from .protocol.types import ResourceTemplate
 
-        return self._list("resources/templates/list", "resourceTemplates", ResourceTemplate, timeout)
+        return self._list("resources/templates/list", "resourceTemplates", ResourceTemplate, self._deadline(timeout))
 
     def list_prompts(self, timeout: Optional[float] = None) -> List[Prompt]:
         """All prompts of the server, all pages (2025-11-25, Prompts, Listing Prompts)."""
         from .protocol.types import Prompt
 
-        return self._list("prompts/list", "prompts", Prompt, timeout)
+        return self._list("prompts/list", "prompts", Prompt, self._deadline(timeout))
 
     def call_tool(
         self,
@@ -378,25 +377,23 @@ class MCPClient:
         retry: bool,
         started: Optional[Callable[[Call], None]],
     ) -> CallToolResult:
-        repeatable = name in self._idempotent
+        request = Request(
+            connection,
+            deadline,
+            wants="progress" if on_progress is not None or self._handlers.wants_progress else None,
+            repeatable=connection.catalog.may_run_twice(name),
+            resend=retry,
+            started=started,
+            relist=self._list_tools,
+        )
         result: Dict[str, Any] = {}
-        if on_progress is None and started is None and not self._handlers.wants_progress:
-            result = connection.call("tools/call", params, deadline, repeatable=repeatable, resend=retry)
+        if on_progress is None:
+            result = request.result("tools/call", params)
         else:
-            wants = "progress" if on_progress is not None or self._handlers.wants_progress else None
-            for batch in run_call(
-                connection,
-                "tools/call",
-                params,
-                deadline,
-                wants=wants,
-                repeatable=repeatable,
-                resend=retry,
-                started=started or _nobody,
-            ):
+            for batch in request.events("tools/call", params):
                 if isinstance(batch, dict):
                     result = batch
-                elif on_progress is not None:
+                else:
                     for message in batch:
                         on_progress(event_of(message))
         return read_tool_result(result, name, connection.server.public, raise_on_error, self._read)
@@ -426,9 +423,10 @@ class MCPClient:
             self._tool_params(name, arguments, meta),
             seconds,
             raise_on_error=raise_on_error,
-            repeatable=name in self._idempotent,
+            repeatable=self._connection.catalog.may_run_twice(name),
             resend=retry,
             on_progress=on_progress,
+            relist=self._list_tools,
             read=self._read,
         )
 
@@ -700,7 +698,8 @@ class MCPClient:
         if not isinstance(method, str) or not method:
             raise MCPUsageError(f"the method of a request must be a string, not {method!r}", outcome="not_sent")
         given = None if params is None else self._checked_arguments(params, method)
-        return self._connection.call(method, given, self._deadline(timeout), repeatable=method in _REPEATABLE)
+        request = Request(self._connection, self._deadline(timeout), repeatable=method in _REPEATABLE)
+        return request.result(method, given)
 
     def notify(self, method: str, params: Optional[Mapping[str, Any]] = None, timeout: Optional[float] = None) -> None:
         """Send any notification, and wait until the server has accepted it."""
@@ -719,20 +718,17 @@ class MCPClient:
         return Deadline(self._timeout(timeout))
 
     def _ask(self, method: str, params: Dict[str, Any], model: Type[_T], timeout: Optional[float]) -> _T:
-        return self._read(
-            model,
-            self._connection.call(method, params, self._deadline(timeout), repeatable=method in _REPEATABLE),
-            method,
-        )
+        request = Request(self._connection, self._deadline(timeout), repeatable=True)
+        return self._read(model, request.result(method, params), method)
 
-    def _list(self, method: str, field: str, model: Type[_T], timeout: Optional[float]) -> List[_T]:
-        deadline = self._deadline(timeout)
+    def _list(self, method: str, field: str, model: Type[_T], deadline: Deadline) -> List[_T]:
+        request = Request(self._connection, deadline, repeatable=True)
         pages = list_pages(method, field)
         items: List[Any] = []
         try:
             ask = next(pages)
             while True:
-                ask = pages.send(self._connection.call(ask.method, ask.params, deadline, repeatable=True))
+                ask = pages.send(request.result(ask.method, ask.params))
         except StopIteration as done:
             items = done.value
         return [self._read(model, item, method) for item in items]
@@ -866,10 +862,6 @@ def _quietly(action: Callable[[], object]) -> None:
         action()
     except MCPClientError:
         pass  # a goodbye that is not heard is no error
-
-
-def _nobody(call: Call) -> None:
-    pass
 
 
 def _prompt_argument(value: Any) -> str:

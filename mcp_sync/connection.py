@@ -13,10 +13,10 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Union
 
+from .catalog import Catalog
 from .config import MCPClientConfig
 from .deadline import Deadline
 from .errors import (
-    AuthorizationError,
     HTTPStatusError,
     MCPClientError,
     MCPClosedError,
@@ -24,12 +24,12 @@ from .errors import (
     MCPHandshakeError,
     MCPServerError,
     MCPTimeoutError,
-    SessionExpiredError,
 )
 from .handlers import Handlers
-from .link import Call, Link
-from .protocol.conversations import initialize
+from .link import Link
 from .protocol.messages import RequestId
+from .protocol.revisions import Revision
+from .protocol.session import Stamp
 from .server import Command, Remote
 from .serving import Crew, Serving
 
@@ -89,10 +89,13 @@ class Connection:
         # A link that is being opened: ``close`` interrupts it.
         self._opening: Optional[Link] = None
         self._attempt: Optional[_Attempt] = None
+        # Sessions that the server has forgotten, with calls that still wait in them.
+        self._retired: List[Link] = []
         self._closed = False
         self._opened_at = -float("inf")
         self._fruitless = 0
         self.restored = Restored(config.log_level)
+        self.catalog = Catalog()
         # Set by close(): ends the waits between two attempts.
         self._closing = threading.Event()
 
@@ -107,13 +110,31 @@ class Connection:
 
     def new_link(self, make_transport: Callable[[Any], Any]) -> Link:
         """Make a link that ``close`` can interrupt."""
-        link = Link(make_transport, self._make_serving, self.crew, self.new_id, self.server.public, self.config.timeout)
+        link = Link(
+            make_transport,
+            self._make_serving,
+            self.crew,
+            self.new_id,
+            self.stamp_for,
+            self.server.public,
+            self.config.timeout,
+        )
         with self._lock:
             closed = self._closed
             self._opening = link
         if closed:
             raise self._closed_error()
         return link
+
+    def stamp_for(self, revision: Revision) -> Stamp:
+        """What requests carry under ``revision``."""
+        return Stamp(
+            revision,
+            self.config.client_info,
+            self.handlers.capabilities(),
+            lambda: self.restored.log_level,
+            self.catalog.paths_of,
+        )
 
     def discard(self) -> None:
         """End the link that was being opened: it leads nowhere."""
@@ -175,9 +196,7 @@ class Connection:
     def _make(self, attempt: _Attempt, lost: Optional[Link], deadline: Deadline) -> Link:
         error: MCPClientError
         try:
-            if lost is not None:
-                lost.interrupt(self._gave_up)
-                lost.close(Deadline(min(deadline.remaining, self.config.close_timeout)))
+            self._retire(lost, deadline)
             link = self._open_patiently(lost, deadline)
             with self._lock:
                 closed = self._closed
@@ -202,12 +221,26 @@ class Connection:
             attempt.done.set()
         raise error
 
+    def _retire(self, lost: Optional[Link], deadline: Deadline) -> None:
+        """End what is left of the last session.
+
+        Calls that still wait in it may yet get their answers: it goes on until they have.
+        """
+        with self._lock:
+            if lost is not None:
+                self._retired.append(lost)
+            done = [link for link in self._retired if link.dispatcher.waiting == 0]
+            self._retired = [link for link in self._retired if link not in done]
+        for link in done:
+            link.interrupt(self._gave_up)
+            link.close(Deadline(min(deadline.remaining, self.config.close_timeout)))
+
     def _open_patiently(self, lost: Optional[Link], deadline: Deadline) -> Link:
         """Open a session. The first time, one attempt; after a loss, some more, ever further apart."""
         if lost is not None:
             self._fruitless = 0 if lost.made_progress else self._fruitless + 1
             floor = min(_FLOOR_SECONDS * 2.0 ** min(self._fruitless, 10), _LONGEST_DELAY)
-            self._pause(self._opened_at + _jittered(floor) - time.monotonic(), deadline)
+            self.pause(self._opened_at + _jittered(floor) - time.monotonic(), deadline)
         retries = self.config.max_retries if lost is not None else 0
         for attempt in itertools.count():
             self._opened_at = time.monotonic()
@@ -230,10 +263,11 @@ class Connection:
                 delay,
                 error,
             )
-            self._pause(delay, deadline)
+            self.pause(delay, deadline)
         raise AssertionError("unreachable")
 
-    def _pause(self, seconds: float, deadline: Deadline) -> None:
+    def pause(self, seconds: float, deadline: Deadline) -> None:
+        """Wait; ``close`` ends the wait with MCPClosedError."""
         if seconds > 0 and self._closing.wait(min(seconds, deadline.remaining)):
             raise self._closed_error()
 
@@ -256,41 +290,6 @@ class Connection:
             else error
         )
 
-    def handshake(self, link: Link, deadline: Deadline) -> None:
-        """Initialize the session of ``link``.
-
-        Raises:
-            MCPHandshakeError: the server does not take it.
-        """
-        error: MCPClientError
-        try:
-            config = self.config
-            link.negotiated = link.drive(
-                initialize(config.protocol_version, config.client_info, self.handlers.capabilities()), deadline
-            )
-            _log.debug(
-                "%s speaks %s over %s", self.server.public, link.negotiated.revision.version, link.transport.name
-            )
-            return
-        except (AuthorizationError, MCPHandshakeError, MCPClosedError) as exc:
-            error = exc
-        except SessionExpiredError as exc:
-            # Nothing expired: the endpoint that the server named was never there.
-            error = MCPHandshakeError(f"initialize failed: {exc.message}", method="initialize", outcome="not_sent")
-            error.__cause__ = exc
-        except HTTPStatusError as exc:
-            error = exc
-        except MCPTimeoutError as exc:
-            error = MCPHandshakeError(
-                f"the server did not answer initialize: {exc.message}", method="initialize", outcome="not_sent"
-            )
-            error.__cause__ = exc
-        except MCPClientError as exc:
-            what = exc.message if not isinstance(exc, MCPServerError) else str(exc)
-            error = MCPHandshakeError(f"initialize failed: {what}", method="initialize", outcome="not_sent")
-            error.__cause__ = exc
-        raise error.during(outcome="not_sent")
-
     def _restore(self, link: Link, deadline: Deadline) -> None:
         """Tell a new session what the last one had been told.
 
@@ -300,6 +299,8 @@ class Connection:
             level, uris = self.restored.log_level, list(self.restored.subscriptions)
         steps: List[Any] = [("logging/setLevel", {"level": level})] if level is not None else []
         steps += [("resources/subscribe", {"uri": uri}) for uri in uris]
+        if link.stamp is not None and not link.stamp.revision.has_handshake:
+            steps = []  # every request carries the level, and subscriptions are streams of their own
         for method, params in steps:
             try:
                 link.call(method, params, deadline)
@@ -307,50 +308,6 @@ class Connection:
                 _log.warning("the new session could not be told %s: %s", method, exc)
 
     # Calls
-
-    def call(
-        self,
-        method: str,
-        params: Optional[Dict[str, Any]],
-        deadline: Deadline,
-        *,
-        repeatable: bool = False,
-        resend: bool = False,
-    ) -> Dict[str, Any]:
-        """Send a request, in a new session if need be, and return its result.
-
-        Parameters:
-            repeatable: it may be sent again when the server says that it did not process it.
-            resend: it may be sent again even when the server may have processed it.
-        """
-        for attempt in itertools.count():
-            link = self.link(deadline)
-            error: MCPClientError
-            try:
-                return Call(link, method, params, deadline).result()
-            except MCPClientError as exc:
-                error = exc
-            if not self.may_send_again(link, error, attempt, repeatable, resend):
-                raise error
-            _log.debug("%s is sent again: %s", method, error)
-        raise AssertionError("unreachable")
-
-    def may_send_again(self, link: Link, error: MCPClientError, attempt: int, repeatable: bool, resend: bool) -> bool:
-        """Whether a request that failed with ``error`` may be sent again: never when it may have run, unless the caller
-        allows that. Forgets a session that the server has forgotten.
-        """
-        if isinstance(error, SessionExpiredError):
-            link.give_up(error)
-            return (repeatable or resend) and attempt == 0
-        if (
-            isinstance(error, (MCPTimeoutError, MCPClosedError))
-            or not isinstance(error, MCPConnectionError)
-            or isinstance(error, HTTPStatusError)
-        ):
-            return False
-        if not link.lost.is_set():
-            return False
-        return attempt == 0 if error.outcome == "not_sent" else resend and attempt < self.config.max_retries
 
     def tell(self, method: str, params: Optional[Dict[str, Any]], deadline: Deadline) -> None:
         self.link(deadline).tell(method, params, deadline)
@@ -366,7 +323,8 @@ class Connection:
             if self._closed:
                 return
             self._closed = True
-            links = [link for link in (self._link, self._opening) if link is not None]
+            links = [link for link in (self._link, self._opening, *self._retired) if link is not None]
+            self._retired = []
         self._closing.set()
         for audience in self.crew.audiences:
             audience.hear({"method": ""})

@@ -166,6 +166,8 @@ class Dispatcher:
         self._waiters: Dict[RequestId, Waiter] = {}
         # Why nothing can be expected any more.
         self._over: Optional[Failure] = None
+        # The last item is in the queue.
+        self._ending = False
         self._thread: Optional[threading.Thread] = None
 
     # The table
@@ -219,8 +221,11 @@ class Dispatcher:
         self._queue.put(messages)
 
     def lost(self, error: MCPClientError) -> None:
-        """The shared stream is gone (the last call of the transport's reader)."""
-        self._queue.put(error)
+        """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
+        with self._lock:
+            first, self._ending = not self._ending, True
+        if first:
+            self._queue.put(error)
 
     def _run(self) -> None:
         while True:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, TypeVar, cast
+from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, TypeVar, cast
 
 from .deadline import Deadline
 from .dispatcher import Dispatcher, Waiter
-from .errors import MCPCancelledError, MCPClientError, MCPTimeoutError
-from .protocol.conversations import Ask, Negotiated, Tell
+from .errors import MCPCancelledError, MCPClientError, MCPClosedError, MCPProtocolError, MCPTimeoutError
+from .protocol.conversations import Agree, Ask, Negotiated, Tell
 from .protocol.messages import Message, RequestId, notification, request, result_of
+from .protocol.revisions import Revision
+from .protocol.session import Stamp
 from .serving import Crew, Serving
 from .transports.base import Transport
 from .transports.exchange import ANSWERED
@@ -37,6 +39,7 @@ class Link:
         make_transport: makes the transport, given where what arrives goes.
         make_serving: makes what answers the server, given how answers are sent.
         new_id: gives the next request id.
+        make_stamp: makes what requests carry under a revision.
         server: the server's public name, for errors.
         timeout: seconds for an answer of ours to the server.
     """
@@ -47,9 +50,11 @@ class Link:
         make_serving: Callable[[Callable[[Message], None]], Serving],
         crew: Crew,
         new_id: Callable[[], RequestId],
+        make_stamp: Callable[[Revision], Stamp],
         server: str,
         timeout: float,
     ) -> None:
+        self._make_stamp = make_stamp
         self._timeout = timeout
         self._crew = crew
         self.new_id = new_id
@@ -58,12 +63,15 @@ class Link:
         self.dispatcher = Dispatcher(serving.asked, serving.notified, self._on_lost)
         self.transport = make_transport(self.dispatcher)
         self.negotiated: Optional[Negotiated] = None
+        # What requests carry; None before a revision is agreed on.
+        self.stamp: Optional[Stamp] = None
         # Set when the session is over, with the reason in ``why``: the next call opens another.
         self.lost = threading.Event()
         self.why: Optional[MCPClientError] = None
         # Whether anything was answered after the handshake: a server that drops each session at once is
         # approached ever more slowly.
         self.made_progress = False
+        self._listens = False
 
     def _on_lost(self, error: MCPClientError) -> None:
         self.why = error
@@ -82,11 +90,11 @@ class Link:
 
     # Sending
 
-    def call(self, method: str, params: Optional[Dict[str, Any]], deadline: Deadline) -> Dict[str, Any]:
+    def call(self, method: str, params: Optional[Mapping[str, Any]], deadline: Deadline) -> Dict[str, Any]:
         """Send a request and wait for its result."""
         return Call(self, method, params, deadline).result()
 
-    def tell(self, method: str, params: Optional[Dict[str, Any]], deadline: Deadline) -> None:
+    def tell(self, method: str, params: Optional[Mapping[str, Any]], deadline: Deadline) -> None:
         """Send a notification, and wait until the server has accepted it."""
         self._post(notification(method, params), deadline)
 
@@ -112,7 +120,7 @@ class Link:
             except MCPClientError as exc:
                 _log.debug("the server could not be told to cancel: %s", exc)
 
-        if not self.lost.is_set():
+        if not self.lost.is_set() and not self.transport.closing_cancels:
             self._crew.errands.submit(tell)
 
     def drive(self, conversation: Generator[Any, Any, _T], deadline: Deadline) -> _T:
@@ -123,11 +131,37 @@ class Link:
                 if isinstance(step, Tell):
                     self.tell(step.method, None, deadline)
                     step = conversation.send(None)
+                elif isinstance(step, Agree):
+                    self.agree(step.negotiated)
+                    step = conversation.send(None)
                 else:
                     ask = cast(Ask, step)
                     step = conversation.send(self.call(ask.method, ask.params, deadline))
         except StopIteration as done:
             return cast(_T, done.value)
+
+    def agree(self, negotiated: Negotiated) -> None:
+        """From here on, speak as agreed."""
+        self.negotiated = negotiated
+        self.speak(self._make_stamp(negotiated.revision))
+
+    def speak(self, stamp: Stamp) -> None:
+        """Stamp requests with ``stamp``, as long as nothing else is agreed on."""
+        self.stamp = stamp
+        revision = stamp.revision
+        version = {"MCP-Protocol-Version": revision.version} if revision.has_version_header else {}
+        self.transport.agree(version, stateful=revision.has_handshake)
+
+    def listen_aside(self) -> None:
+        """Have the server's own messages come in, where they need a stream of their own."""
+        if not self._listens:
+            self._listens = True
+            self.dispatcher.start()
+            self.transport.listen_aside()
+
+    def wait_for_aside(self, deadline: Deadline) -> None:
+        """Give that stream a moment to open."""
+        self.transport.aside_settled.wait(deadline.remaining)
 
     # Ending
 
@@ -143,6 +177,8 @@ class Link:
     def close(self, deadline: Deadline) -> None:
         """End the session; ``interrupt`` comes before."""
         self.transport.close(deadline)
+        # A transport with a shared stream has said so already; another has nobody to say it.
+        self.dispatcher.lost(MCPClosedError("the session was closed", server=self.server, outcome="unknown"))
         self.dispatcher.join(deadline)
 
 
@@ -154,7 +190,12 @@ class Call:
     """
 
     def __init__(
-        self, link: Link, method: str, params: Optional[Dict[str, Any]], deadline: Deadline, wants: Optional[str] = None
+        self,
+        link: Link,
+        method: str,
+        params: Optional[Mapping[str, Any]],
+        deadline: Deadline,
+        wants: Optional[str] = None,
     ) -> None:
         self._link = link
         self._method = method
@@ -164,7 +205,9 @@ class Call:
             # The request's id is its progress token too: one table serves both (2025-11-25, Progress).
             params = dict(params or {})
             params["_meta"] = {**(params.get("_meta") or {}), "progressToken": self.id}
-        self._message = request(self.id, method, params)
+        stamp = link.stamp
+        self._message = request(self.id, method, params if stamp is None else stamp.params(params))
+        self._headers = None if stamp is None else stamp.headers(self._message)
         self._waiter = Waiter(self.id, wants)
         self._cancelled = False
 
@@ -184,7 +227,7 @@ class Call:
         error: Optional[MCPClientError] = None
         try:
             link.dispatcher.expect(waiter)
-            incoming = link.transport.send(self._message, self._deadline, waiter)
+            incoming = link.transport.send(self._message, self._deadline, waiter, self._headers)
             yield from self._wait() if incoming is None else self._read(incoming)
             return
         except MCPClientError as exc:
@@ -221,14 +264,21 @@ class Call:
     def _read(self, incoming: Iterator[List[Message]]) -> Iterator[List[Message]]:
         """The answer comes on the request's own response, which is read here."""
         waiter = self._waiter
-        for messages in incoming:
-            self._link.dispatcher.route(messages, waiter)
-            if waiter.wants is not None:
-                batch = waiter.take()
-                if batch:
-                    yield batch
-            if waiter.settled:
-                return
+        try:
+            for messages in incoming:
+                self._link.dispatcher.route(messages, waiter)
+                if waiter.wants is not None:
+                    batch = waiter.take()
+                    if batch:
+                        yield batch
+            if not waiter.settled:
+                raise MCPProtocolError(
+                    "the server's response does not hold the answer to the request", outcome="unknown"
+                )
+        finally:
+            close = getattr(incoming, "close", None)
+            if close is not None:
+                close()
 
     def answer(self) -> Dict[str, Any]:
         """The result, once ``events`` has ended.

@@ -1,34 +1,76 @@
-"""How a client reaches its server: which URL, which transport.
+"""How a client finds out what its server speaks: which URL, which transport, which revision.
 
 Runs on: the thread that opens a session.
+
+The order is the specification's (2026-07-28, Streamable HTTP, Backward Compatibility): a modern request first, then
+``initialize``, then a GET for HTTP+SSE. What was found is remembered for the process, per URL, and forgotten when it
+does not hold any more.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any, List, Optional
+import threading
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import requests
 
 from .connection import Connection
 from .deadline import Deadline
-from .errors import HTTPStatusError, MCPClientError, MCPHandshakeError, MCPUsageError
+from .errors import (
+    AuthorizationError,
+    HTTPStatusError,
+    MCPClientError,
+    MCPClosedError,
+    MCPConnectionError,
+    MCPHandshakeError,
+    MCPProtocolError,
+    MCPServerError,
+    MCPTimeoutError,
+    MCPUsageError,
+    SessionExpiredError,
+)
 from .link import Link
+from .protocol.conversations import Negotiated, discover, initialize, mutual
+from .protocol.revisions import NEWEST, REVISIONS, Revision
 from .protocol.urls import public_url
 from .server import Command
 from .transports.http import HTTP, Headers
 from .transports.http_sse import HTTPSSETransport
+from .transports.streamable_http import StreamableHTTPTransport
 
 __all__ = ["Opener"]
 
 _log = logging.getLogger(__name__)
 
-# What is answered where there is no MCP endpoint, so that the next place is worth a look.
-_NOTHING_THERE = {404, 405, 406, 410}
+# Errors that only a server of the stateless kind gives (2026-07-28, Error Codes).
+_UNSUPPORTED_VERSION = -32022
+_MODERN_ERRORS = frozenset({-32020, -32021, _UNSUPPORTED_VERSION})
+# What a POST is answered with where there is no Streamable HTTP.
+_NO_STREAMABLE_HTTP = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
+# What anything is answered with where there is no MCP endpoint at all, so that the next place is worth a look.
+_NOTHING_THERE = frozenset({404, 405, 406, 410})
+# A server that does not answer a probe may be an old one that never will.
+_PROBE_SHARE = 0.4
+_PROBE_SECONDS = 10.0
+# How long the GET stream may take to open before the first call, where what the server asks for would come on it.
+_ASIDE_SECONDS = 0.2
+
+
+class _Found(NamedTuple):
+    """What a server turned out to be."""
+
+    url: str
+    transport: str
+    is_modern: bool
+
+
+_memory: Dict[str, _Found] = {}
+_memory_lock = threading.Lock()
 
 
 class Opener:
-    """Opens sessions with one server, and remembers where it was found.
+    """Opens sessions with one server, and remembers what it found.
 
     Parameters:
         auth, headers, session: as ``MCPClient`` takes them.
@@ -40,52 +82,256 @@ class Opener:
         self._auth = auth
         self._headers = headers
         self._session = session
-        self._found: Optional[str] = None
 
     def http(self, connection: Connection, url: str) -> HTTP:
+        """What sends requests to ``url``."""
         return HTTP(connection.config, url, self._auth, self._headers, self._session)
 
     def __call__(self, connection: Connection, deadline: Deadline) -> Link:
+        """Open a session.
+
+        Raises:
+            MCPConnectionError, MCPTimeoutError, MCPClosedError: there is none; nothing is left open.
+        """
         server = connection.server
         if isinstance(server, Command):
-            raise MCPUsageError("servers that are started as a command are not supported yet", outcome="not_sent")
-        urls = [self._found] if self._found is not None else server.urls
-        return self._try_each(connection, urls, deadline)
+            return self._open_command(connection, server, deadline)
+        if connection.config.transport == "stdio":
+            raise MCPUsageError('transport="stdio" needs a command, not a URL', outcome="not_sent")
+        key = f"{connection.config.transport} {connection.config.protocol_version} {server.urls[0]}"
+        with _memory_lock:
+            found = _memory.get(key)
+        if found is not None:
+            try:
+                return self._open_found(connection, found, deadline)
+            except (HTTPStatusError, MCPHandshakeError) as exc:
+                if isinstance(exc, AuthorizationError) or deadline.expired:
+                    raise
+                _log.debug("%s is not what it was: %s", connection.server.public, exc)
+                with _memory_lock:
+                    _memory.pop(key, None)
+                connection.discard()
+        link, found = self._search(connection, server.urls, deadline)
+        with _memory_lock:
+            if len(_memory) > 1000:
+                _memory.clear()
+            _memory[key] = found
+        return link
 
-    def _try_each(self, connection: Connection, urls: List[str], deadline: Deadline) -> Link:
+    # HTTP
+
+    def _search(self, connection: Connection, urls: List[str], deadline: Deadline) -> Tuple[Link, _Found]:
         missing: List[str] = []
-        error: MCPClientError
+        error: MCPClientError = MCPUsageError("there is no URL to look at", outcome="not_sent")
         for url in urls:
             try:
-                link = self._open_sse(connection, url, deadline)
-                self._found = url
-                return link
+                return self._try(connection, url, deadline)
             except (HTTPStatusError, MCPHandshakeError) as exc:
                 error = exc
                 if not _nothing_there(exc) or deadline.expired:
                     break
                 connection.discard()
                 missing.append(public_url(url))
-                _log.debug("no MCP server at %s: %s", url, exc)
+                _log.debug("no MCP server at %s: %s", public_url(url), exc)
         if len(missing) > 1:
-            last = error
-            error = MCPHandshakeError(
-                f"no MCP server was found at {', '.join(missing)}; pass the URL of its endpoint, path included",
-                outcome="not_sent",
+            places = ", ".join(missing)
+            last, error = (
+                error,
+                MCPHandshakeError(
+                    f"no MCP server was found at {places}; pass the URL of its endpoint, path included",
+                    outcome="not_sent",
+                ),
             )
             error.__cause__ = last
         raise error
 
+    def _try(self, connection: Connection, url: str, deadline: Deadline) -> Tuple[Link, _Found]:
+        """Find out what is at ``url``."""
+        wanted = connection.config.transport
+        if wanted == "sse":
+            return self._open_sse(connection, url, deadline), _Found(url, "sse", False)
+        refused: MCPClientError
+        try:
+            link = self._open_http(connection, url, deadline)
+            modern = link.stamp is not None and not link.stamp.revision.has_handshake
+            return link, _Found(url, "http", modern)
+        except (HTTPStatusError, MCPHandshakeError) as exc:
+            refused = exc
+        if wanted == "http" or not _may_be_sse(refused):
+            raise refused
+        connection.discard()
+        _log.debug("%s takes no POST (%s); trying HTTP+SSE", public_url(url), refused)
+        error: MCPClientError
+        try:
+            return self._open_sse(connection, url, deadline), _Found(url, "sse", False)
+        except (HTTPStatusError, MCPHandshakeError) as exc:
+            error = exc
+        # Of two refusals the one that says more: a POST that is answered with something else than "not here".
+        raise refused if _nothing_there(error) and not _nothing_there(refused) else error
+
+    def _open_found(self, connection: Connection, found: _Found, deadline: Deadline) -> Link:
+        if found.transport == "sse":
+            return self._open_sse(connection, found.url, deadline)
+        return self._open_http(connection, found.url, deadline, found.is_modern)
+
     def _open_sse(self, connection: Connection, url: str, deadline: Deadline) -> Link:
+        # Never a probe here: an unknown method ends the session of old servers.
+        version = connection.config.protocol_version
+        if version is not None and not REVISIONS[version].has_handshake:
+            raise MCPHandshakeError(f"HTTP+SSE cannot carry protocol revision {version}", outcome="not_sent")
         http = self.http(connection, url)
         link = connection.new_link(lambda sink: HTTPSSETransport(http, url, connection.config, sink))
         link.dispatcher.start()
         link.transport.open(deadline)
-        connection.handshake(link, deadline)
+        self._handshake(connection, link, deadline)
         return link
+
+    def _open_http(
+        self, connection: Connection, url: str, deadline: Deadline, is_modern: Optional[bool] = None
+    ) -> Link:
+        http = self.http(connection, url)
+
+        def new_link() -> Link:
+            return connection.new_link(lambda sink: StreamableHTTPTransport(http, url, connection.config, sink))
+
+        link = new_link()
+        if self._agree_without_handshake(connection, link, deadline, is_modern):
+            return link
+        link.stamp = None
+        link.transport.agree({}, stateful=True)
+        self._handshake(connection, link, deadline)
+        if link.transport.session_id is not None:
+            link.listen_aside()
+            if connection.handlers.capabilities():
+                link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
+        return link
+
+    def _open_command(self, connection: Connection, server: Command, deadline: Deadline) -> Link:
+        raise MCPUsageError("servers that are started as a command are not supported yet", outcome="not_sent")
+
+    # What is agreed on
+
+    def _agree_without_handshake(
+        self, connection: Connection, link: Link, deadline: Deadline, is_modern: Optional[bool]
+    ) -> bool:
+        """Ask a server of the stateless kind what it speaks.
+
+        False where it is of the other kind, or that is what is wanted.
+        """
+        version = connection.config.protocol_version
+        if is_modern is False or (version is not None and REVISIONS[version].has_handshake):
+            return False
+        must = is_modern or version is not None
+        probe = deadline if must else deadline.sooner(min(_PROBE_SECONDS, deadline.remaining * _PROBE_SHARE))
+        negotiated = _Probe(connection, link, version, probe).negotiated(bool(must))
+        if negotiated is not None:
+            link.agree(negotiated)
+            _log.debug(
+                "%s speaks %s over %s", connection.server.public, negotiated.revision.version, link.transport.name
+            )
+            return True
+        if version is not None:
+            raise MCPHandshakeError(f"the server does not speak protocol revision {version}", outcome="not_sent")
+        if deadline.expired:
+            raise MCPTimeoutError(f"no answer within {deadline.timeout:g} s", outcome="not_sent")
+        return False
+
+    def _handshake(self, connection: Connection, link: Link, deadline: Deadline) -> None:
+        """Initialize the session of ``link``.
+
+        Raises:
+            MCPHandshakeError: the server does not take it.
+        """
+        config = connection.config
+        conversation = initialize(config.protocol_version, config.client_info, connection.handlers.capabilities())
+        negotiated = _carefully(lambda: link.drive(conversation, deadline))
+        _log.debug("%s speaks %s over %s", connection.server.public, negotiated.revision.version, link.transport.name)
+
+
+class _Probe:
+    """The question to a server whether it is of the stateless kind (2026-07-28, Versioning, Backward Compatibility)."""
+
+    def __init__(self, connection: Connection, link: Link, version: Optional[str], deadline: Deadline) -> None:
+        self._connection = connection
+        self._link = link
+        self._version = version
+        self._deadline = deadline
+
+    def negotiated(self, must: bool) -> Optional[Negotiated]:
+        """What was agreed on, or None where the server is of the other kind.
+
+        Parameters:
+            must: the server is known, or demanded, to be of this kind: what goes wrong is an error.
+        """
+        revision: Optional[Revision] = REVISIONS[self._version] if self._version is not None else NEWEST
+        # A server may refuse the first attempt with the very revision that it then takes.
+        for _ in range(2):
+            if revision is None:
+                break
+            self._link.speak(self._connection.stamp_for(revision))
+            error: MCPClientError
+            try:
+                return self._link.drive(discover(self._version), self._deadline)
+            except MCPServerError as exc:
+                error = exc
+            except (HTTPStatusError, MCPProtocolError, MCPTimeoutError) as exc:
+                if must or isinstance(exc, AuthorizationError) or not _says_legacy(exc):
+                    raise
+                _log.debug("%s does not answer server/discover: %s", self._connection.server.public, exc)
+                return None
+            if error.code != _UNSUPPORTED_VERSION:
+                if error.code in _MODERN_ERRORS:
+                    raise _handshake_error(error)
+                # Whatever else it says, a server that knew the method would have answered it.
+                _log.debug("%s does not know server/discover (code %d)", self._connection.server.public, error.code)
+                return None
+            offered = error.data.get("supported") if isinstance(error.data, dict) else None
+            revision = mutual(offered, self._version)
+        return None
+
+
+def _says_legacy(error: MCPClientError) -> bool:
+    if isinstance(error, HTTPStatusError):
+        return error.status in _NO_STREAMABLE_HTTP or error.status == 500
+    return True
+
+
+def _carefully(handshake: Callable[[], Negotiated]) -> Negotiated:
+    """Do the handshake, with what goes wrong in it named as that."""
+    error: MCPClientError
+    try:
+        return handshake()
+    except SessionExpiredError as exc:
+        # Nothing expired: the endpoint that the server named was never there.
+        error = _handshake_error(exc)
+    except (HTTPStatusError, MCPHandshakeError, MCPClosedError) as exc:
+        error = exc
+    except MCPConnectionError as exc:
+        error = exc if exc.outcome == "not_sent" else _handshake_error(exc)
+    except MCPClientError as exc:
+        error = _handshake_error(exc)
+    # No call was made: a handshake can always be tried again.
+    error.outcome = "not_sent"
+    raise error
+
+
+def _handshake_error(cause: MCPClientError) -> MCPHandshakeError:
+    what = "was not answered" if isinstance(cause, MCPTimeoutError) else "failed"
+    text = f"{cause.message} (code {cause.code})" if isinstance(cause, MCPServerError) else cause.message
+    error = MCPHandshakeError(f"{cause.method or 'the handshake'} {what}: {text}", outcome="not_sent")
+    error.__cause__ = cause
+    return error.during(server=cause.server, method=cause.method, request_id=cause.request_id, elapsed=cause.elapsed)
+
+
+def _may_be_sse(error: MCPClientError) -> bool:
+    """Whether a server that refused a POST like this may still speak HTTP+SSE."""
+    if isinstance(error, HTTPStatusError):
+        return error.status in _NO_STREAMABLE_HTTP
+    # It answered, but not with JSON-RPC; a server that does, and says no, has said it.
+    return isinstance(error.__cause__, MCPProtocolError)
 
 
 def _nothing_there(error: MCPClientError) -> bool:
     if isinstance(error, HTTPStatusError):
         return error.status in _NOTHING_THERE
-    return "instead of text/event-stream" in error.message
+    return isinstance(error, MCPHandshakeError) and "instead of text/event-stream" in error.message

@@ -14,7 +14,9 @@ from .deadline import Deadline
 from .errors import MCPProtocolError, MCPUsageError
 from .protocol.escape import excerpt
 from .protocol.urls import same_origin
-from .transports.http import HTTP, Response, status_error
+from .transports.failures import status_error
+from .transports.http import HTTP
+from .transports.response import Response
 from .transports.sse import Framer
 
 __all__ = ["Operations", "parse_operation"]

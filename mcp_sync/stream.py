@@ -5,10 +5,10 @@ Runs on: the thread that iterates; ``cancel`` on any.
 
 from __future__ import annotations
 
-import itertools
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Type, Union
 
+from .calling import Request
 from .connection import Connection
 from .deadline import Deadline
 from .errors import MCPCancelledError, MCPClientError, MCPConnectionError, StreamLostError, ToolError
@@ -21,43 +21,7 @@ if TYPE_CHECKING:
 
     StreamEvent = Union[Progress, LogMessage, Notification, CallToolResult]
 
-__all__ = ["ToolStream", "read_tool_result", "run_call"]
-
-
-def run_call(
-    connection: Connection,
-    method: str,
-    params: Optional[Dict[str, Any]],
-    deadline: Deadline,
-    *,
-    wants: Optional[str],
-    repeatable: bool,
-    resend: bool,
-    started: Callable[[Call], None],
-) -> Iterator[Any]:
-    """Make a call whose caller sees what comes before the answer: yields batches of messages, then, last, the result as
-    a dict.
-
-    Parameters:
-        started: is told of each call that is made, to be able to cancel it.
-    """
-    seen = False
-    for attempt in itertools.count():
-        link = connection.link(deadline)
-        call = Call(link, method, params, deadline, wants)
-        started(call)
-        error: MCPClientError
-        try:
-            for batch in call.events():
-                seen = True
-                yield batch
-            yield call.answer()
-            return
-        except MCPClientError as exc:
-            error = exc
-        # What the caller has seen cannot be unseen: a second run would show it twice.
-        if seen or not connection.may_send_again(link, error, attempt, repeatable, resend):
-            raise error
+__all__ = ["ToolStream", "read_tool_result"]
 
 
 def read_tool_result(
@@ -106,6 +70,7 @@ class ToolStream:
         repeatable: bool,
         resend: bool,
         on_progress: Optional[Callable[[Progress], object]],
+        relist: Callable[[Deadline], object],
         read: Callable[..., Any],
     ) -> None:
         self._connection = connection
@@ -116,6 +81,7 @@ class ToolStream:
         self._repeatable = repeatable
         self._resend = resend
         self._on_progress = on_progress
+        self._relist = relist
         self._read = read
         self._deadline: Optional[Deadline] = None
         self._call: Optional[Call] = None
@@ -173,16 +139,16 @@ class ToolStream:
         self._deadline = deadline = Deadline(self._timeout)
         if self._cancelled:
             raise MCPCancelledError("the call was cancelled before it was sent", outcome="not_sent")
-        batches = run_call(
+        request = Request(
             self._connection,
-            "tools/call",
-            self._params,
             deadline,
             wants="all",
             repeatable=self._repeatable,
             resend=self._resend,
             started=self._started,
+            relist=self._relist,
         )
+        batches = request.events("tools/call", self._params)
         result: Dict[str, Any] = {}
         try:
             for batch in batches:

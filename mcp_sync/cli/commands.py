@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import click
 
@@ -101,10 +101,14 @@ def serve(host: str, port: int, stdio: bool, until_stdin_closes: bool, verbose: 
 def demo() -> None:
     """See it work: starts the bundled server, talks to it, and ends it again (extra `demo`, Python 3.10+)."""
     try:
+        from ..demo.launcher import DemoServerDied
         from .show import show
     except ImportError as error:
         raise Failure(str(error), MISUSED) from error
-    show()
+    try:
+        show()
+    except DemoServerDied as error:
+        raise Failure(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -138,70 +142,73 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
     return pairs
 
 
-def talks_to_a_server(command: Callable[..., int | None]) -> Callable[..., int | None]:
-    """Give a command the options of a connection, and call it with the `Target` and the words after the URL."""
-
-    @click.argument("words", nargs=-1)
-    @click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0), help="Seconds for each call.")
-    @click.option("-H", "--header", "headers", multiple=True, callback=_header, help="'Name: value'; repeatable.")
-    @click.option("--transport", default="auto", show_default=True, type=click.Choice(["auto", "sse", "http"]))
-    @click.option("--protocol-version", help="Insist on one revision, such as 2025-06-18.")
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-    @click.option("-v", "--verbose", is_flag=True, help="Log frames on standard error.")
-    def outer(
-        words: tuple[str, ...],
-        timeout: float,
-        headers: dict[str, str],
-        transport: str,
-        protocol_version: str | None,
-        verbose: bool,
-        **rest: Any,
-    ) -> int | None:
-        context = click.get_current_context()
-        options: dict[str, Any] = {"timeout": timeout, "transport": transport, "protocol_version": protocol_version}
-        if headers:
-            options["default_headers"] = headers
-        if verbose:
-            logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
-            logging.getLogger("urllib3").setLevel(logging.INFO)  # it logs the same requests once more
-        command_line: list[str] | None = context.obj
-        if command_line is None:
-            if not words:
-                raise click.UsageError("Missing the server's URL (or -- and a stdio server's command).", context)
-            target, words = Target(words[0], options), words[1:]
-        elif command_line:
-            options["transport"] = "stdio"
-            target = Target(command_line, options)
-        else:
-            raise click.UsageError("Missing the stdio server's command after --.", context)
-        return command(target, *_expect(context, words), **rest)
-
-    functools.update_wrapper(outer, command)  # click takes the command's name and help from it
-    return outer
+Command = Callable[..., Optional[int]]
 
 
-def _expect(context: click.Context, words: tuple[str, ...]) -> tuple[str | None, ...]:
-    """The command's own words, of which `_WORDS` says how many there are and which may be left out."""
-    required, optional = _WORDS[str(context.info_name)]
-    if len(words) < len(required):
-        raise click.UsageError(f"Missing {required[len(words)]}.", context)
-    if len(words) > len(required) + len(optional):
-        raise click.UsageError(f"Unexpected word {words[len(required) + len(optional)]!r}.", context)
-    missing = len(required) + len(optional) - len(words)
-    return (*words, *[None] * missing)
+def talks_to_a_server(*expected: str) -> Callable[[Command], Command]:
+    """Give a command the options of a connection, and call it with the `Target` and the words after the server's URL.
+
+    Args:
+        expected: what these words are, for the help; one in brackets may be left out, and is None then.
+    """
+
+    def decorate(command: Command) -> Command:
+        @click.argument("words", nargs=-1, metavar=" ".join(("[SERVER]", *expected)))
+        @click.option(
+            "--timeout", default=30.0, show_default=True, type=click.FloatRange(0), help="Seconds a call takes."
+        )
+        @click.option("-H", "--header", "headers", multiple=True, callback=_header, help="'Name: value'; repeatable.")
+        @click.option("--transport", default="auto", show_default=True, type=click.Choice(["auto", "sse", "http"]))
+        @click.option("--protocol-version", help="Insist on one revision, such as 2025-06-18.")
+        @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+        @click.option("-v", "--verbose", is_flag=True, help="Log frames on standard error.")
+        def outer(
+            words: Tuple[str, ...],
+            timeout: float,
+            headers: Dict[str, str],
+            transport: str,
+            protocol_version: Optional[str],
+            verbose: bool,
+            **rest: Any,
+        ) -> Optional[int]:
+            if verbose:
+                logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
+                logging.getLogger("mcp_sync").setLevel(logging.DEBUG)
+            options: Dict[str, Any] = {"timeout": timeout, "transport": transport, "protocol_version": protocol_version}
+            if headers:
+                options["default_headers"] = headers
+            target, own = _target(words, options)
+            return command(target, *_own_words(own, expected), **rest)
+
+        functools.update_wrapper(outer, command)  # click takes the command's name and help from it
+        return outer
+
+    return decorate
 
 
-_WORDS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
-    "info": ((), ()),
-    "tools": ((), ()),
-    "call": (("TOOL",), ("JSON",)),
-    "read": (("URI",), ()),
-    "prompt": (("NAME",), ()),
-}
+def _target(words: Tuple[str, ...], options: Dict[str, Any]) -> Tuple[Target, Tuple[str, ...]]:
+    command_line: Optional[List[str]] = click.get_current_context().obj
+    if command_line is None:
+        if not words:
+            raise click.UsageError("Missing the server's URL (or -- and a stdio server's command).")
+        return Target(words[0], options), words[1:]
+    if not command_line:
+        raise click.UsageError("Missing the stdio server's command after --.")
+    return Target(command_line, {**options, "transport": "stdio"}), words
 
 
-@group.command(options_metavar="[SERVER] [OPTIONS]")
-@talks_to_a_server
+def _own_words(words: Tuple[str, ...], expected: Sequence[str]) -> Tuple[Optional[str], ...]:
+    if len(words) > len(expected):
+        raise click.UsageError(f"Unexpected word {words[len(expected)]!r}.")
+    missing = expected[len(words) :]
+    for word in missing:
+        if not word.startswith("["):
+            raise click.UsageError(f"Missing {word}.")
+    return (*words, *(None for _ in missing))
+
+
+@group.command(epilog=EPILOG)
+@talks_to_a_server()
 def info(target: Target, as_json: bool) -> None:
     """Show what a server is, what it can do, and how we reached it."""
     with target.client() as client:
@@ -224,8 +231,8 @@ def info(target: Target, as_json: bool) -> None:
             click.echo(f"{name.replace('_', ' '):<17} {plain(text)}")
 
 
-@group.command(options_metavar="[SERVER] [OPTIONS]")
-@talks_to_a_server
+@group.command(epilog=EPILOG)
+@talks_to_a_server()
 def tools(target: Target, as_json: bool) -> None:
     """List a server's tools, with what they take."""
     with target.client() as client:
@@ -239,12 +246,12 @@ def tools(target: Target, as_json: bool) -> None:
             click.echo("    " + plain(tool.description.strip()).replace("\n", "\n    "))
 
 
-@group.command(options_metavar="[SERVER] TOOL [JSON] [OPTIONS]", epilog=EPILOG)
+@group.command(epilog=EPILOG)
 @click.option("-a", "--arg", "pairs", multiple=True, callback=_pairs, help="An argument, name=value; repeatable.")
 @click.option(
     "--progress/--no-progress", default=None, help="Show progress on standard error (default: on a terminal)."
 )
-@talks_to_a_server
+@talks_to_a_server("TOOL", "[JSON]")
 def call(
     target: Target,
     tool: str,
@@ -280,9 +287,9 @@ def call(
     return TOOL_FAILED if result.is_error else DONE
 
 
-@group.command(options_metavar="[SERVER] URI [OPTIONS]")
+@group.command(epilog=EPILOG)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the bytes to a file.")
-@talks_to_a_server
+@talks_to_a_server("URI")
 def read(target: Target, uri: str, output: Path | None, as_json: bool) -> None:
     """Read a resource. Text is printed with its control characters escaped; -o writes it, or binary data, as it is."""
     with target.client() as client:
@@ -303,9 +310,9 @@ def read(target: Target, uri: str, output: Path | None, as_json: bool) -> None:
             click.echo(printed({"type": "resource", "resource": item}))
 
 
-@group.command(options_metavar="[SERVER] NAME [OPTIONS]")
+@group.command(epilog=EPILOG)
 @click.option("-a", "--arg", "pairs", multiple=True, callback=_pairs, help="An argument, name=value; repeatable.")
-@talks_to_a_server
+@talks_to_a_server("NAME")
 def prompt(target: Target, name: str, pairs: dict[str, str], as_json: bool) -> None:
     """Get a prompt, filled in."""
     with target.client() as client:

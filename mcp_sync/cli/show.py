@@ -48,10 +48,8 @@ def show() -> None:
         title('The handshake, as it passes: MCPClient(url, transport="sse")')
         with closing(Wiretap(url, frame)) as tap, MCPClient(tap.url, transport="sse") as client:
             tap.quiet()
-            server = client.server_info
-            console.print(
-                f"connected to {one_line(server.name)} {one_line(server.version)}, MCP {client.protocol_version}"
-            )
+            name = "a server" if client.server_info is None else client.server_info.name
+            console.print(Text(one_line(f"connected to {name}, MCP {client.protocol_version}")))
 
             title("client.list_tools()")
             for tool in client.list_tools():

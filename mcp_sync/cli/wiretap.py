@@ -86,7 +86,7 @@ class Wiretap:
         self._showing = True
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._closed = False
+        self._closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
         self._start(self._accept)
@@ -99,7 +99,7 @@ class Wiretap:
     def close(self) -> None:
         """End every connection, and wait for the threads."""
         with self._lock:
-            self._closed = True
+            self._closing.set()
             for sock in self._sockets:
                 _interrupt(sock)
         # Shutting a listening socket down wakes accept() on Linux alone; a connection does everywhere.
@@ -117,7 +117,7 @@ class Wiretap:
     def _accept(self) -> None:
         while True:
             client, _ = self._listener.accept()
-            if self._closed:
+            if self._closing.is_set():
                 client.close()
                 return
             try:
@@ -128,7 +128,9 @@ class Wiretap:
             server.settimeout(None)
             with self._lock:
                 self._sockets |= {client, server}
-                if self._closed:  # since the look above: the relay below ends at once, and close() waits for it
+                if (
+                    self._closing.is_set()
+                ):  # since the look above: the relay below ends at once, and close() waits for it
                     _interrupt(client)
             done = threading.Barrier(2)  # both directions, before either socket is closed under the other
             self._start(self._relay, client, server, HttpFrames(">"), done)

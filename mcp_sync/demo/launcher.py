@@ -27,7 +27,7 @@ class DemoServerDied(RuntimeError):
 def running_demo_server() -> Iterator[str]:
     """Start the bundled server on a free loopback port, and end it when the block is left.
 
-    The child ends by itself when its standard input does, so it does not outlive this process, even a killed one.
+    The child ends by itself when its standard input does, so it does not outlive this process, not even a killed one.
 
     Yields:
         The URL of its MCP endpoint, such as ``http://127.0.0.1:40123/mcp``.
@@ -41,7 +41,7 @@ def running_demo_server() -> Iterator[str]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
-            # A Ctrl-C in the terminal reaches the whole process group: this process gets it, and ends the child in order.
+            # A Ctrl-C in the terminal reaches the whole process group; the child shall end when this process is done.
             start_new_session=True,
         )
         try:

@@ -11,7 +11,8 @@ them. Only the thread that opened a socket closes it.
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Protocol
+import threading
+from typing import Any, Iterator, List, Mapping, Optional, Protocol
 
 from ..deadline import Deadline
 from ..errors import MCPClientError
@@ -36,6 +37,10 @@ class Sink(Protocol):
 class Delivery(Protocol):
     """How a request is under way. The transport fills in what its caller needs to wait and to stop."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether the wait is over: the answer came by another way, or will not come."""
+
     def under_way(self, exchange: Any) -> None:
         """``exchange`` carries the request: whoever settles the waiter from elsewhere may stop it."""
 
@@ -45,6 +50,10 @@ class Transport(Protocol):
 
     # "sse", "http" or "stdio": what ``client.transport`` says.
     name: str
+    # Whether leaving a request's response tells the server that the answer is not wanted any more.
+    closing_cancels: bool
+    # Set when it is clear whether there is a stream for what belongs to no request.
+    aside_settled: threading.Event
 
     @property
     def session_id(self) -> Optional[str]:
@@ -53,10 +62,25 @@ class Transport(Protocol):
     def open(self, deadline: Deadline) -> None:
         """Connect, up to where messages can be sent."""
 
+    def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
+        """A revision was agreed on: ``headers`` go with every request, and ``stateful`` says whether there are sessions
+        and streams to resume. Bindings without either ignore it."""
+
+    def listen_aside(self) -> None:
+        """Have a stream for what belongs to no request, where the binding does not have one anyway. Does not wait."""
+
     def send(
-        self, message: Message, deadline: Deadline, delivery: Optional[Delivery] = None
+        self,
+        message: Message,
+        deadline: Deadline,
+        delivery: Optional[Delivery] = None,
+        headers: Optional[Mapping[str, str]] = None,
     ) -> Optional[Iterator[List[Message]]]:
         """Send one message.
+
+        Parameters:
+            delivery: the wait for the answer, where there is one.
+            headers: what the protocol mirrors into headers; bindings without headers ignore it.
 
         Returns:
             None where the answer will come on the shared stream; else an iterator of the messages that come back on

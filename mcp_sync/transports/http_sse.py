@@ -14,7 +14,7 @@ import json
 import logging
 import re
 import threading
-from typing import List, Optional
+from typing import List, Mapping, Optional
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from ..config import MCPClientConfig
@@ -32,7 +32,9 @@ from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url, resolve_endpoint
 from .base import Delivery, Sink
 from .exchange import ANSWERED, EXPIRED, Exchange, watch
-from .http import HTTP, Response, status_error
+from .failures import status_error
+from .http import HTTP
+from .response import Response
 from .sse import Event, Framer
 
 __all__ = ["HTTPSSETransport"]
@@ -59,6 +61,7 @@ class HTTPSSETransport:
     """
 
     name = "sse"
+    closing_cancels = False
 
     def __init__(self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink) -> None:
         self._http = http
@@ -75,6 +78,7 @@ class HTTPSSETransport:
         # Set when the endpoint is known or never will be; and when the head has named a session.
         self._located = threading.Event()
         self._head_seen = threading.Event()
+        self.aside_settled = self._located
 
     @property
     def session_id(self) -> Optional[str]:
@@ -250,7 +254,19 @@ class HTTPSSETransport:
 
     # Sending
 
-    def send(self, message: Message, deadline: Deadline, delivery: Optional[Delivery] = None) -> None:
+    def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
+        """Nothing changes: this binding is older than such headers."""
+
+    def listen_aside(self) -> None:
+        """Nothing to do: everything comes on the one stream."""
+
+    def send(
+        self,
+        message: Message,
+        deadline: Deadline,
+        delivery: Optional[Delivery] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> None:
         """Post one message; the answer, if there is one, comes on the stream.
 
         Raises:

@@ -57,6 +57,13 @@ class Framer:
         self.last_event_id = ""
         self.retry_ms: Optional[int] = None
 
+    def continued(self) -> Framer:
+        """A framer for the stream that resumes this one: it knows the last id, and nothing of what was cut off."""
+        framer = Framer(self._limit)
+        framer.last_event_id = self.last_event_id
+        framer.retry_ms = self.retry_ms
+        return framer
+
     def feed(self, chunk: bytes) -> List[Event]:
         """The events that ``chunk`` completes; an event that the stream's end cuts off is never returned.
 

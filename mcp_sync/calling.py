@@ -1,0 +1,190 @@
+"""A request from the first send to the complete result: sent again where that is safe, input given where the server
+wants it, tasks followed to their end.
+
+Runs on: the calling thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, cast
+
+from .connection import Connection
+from .deadline import Deadline
+from .errors import (
+    HTTPStatusError,
+    MCPClientError,
+    MCPClosedError,
+    MCPConnectionError,
+    MCPProtocolError,
+    MCPServerError,
+    MCPTimeoutError,
+    SessionExpiredError,
+)
+from .handlers import Refusal
+from .link import Call, Link
+from .protocol.conversations import Ask, Inputs, Pause, finish, is_complete
+from .protocol.messages import Message
+
+__all__ = ["Request"]
+
+# The headers did not match the body: the tool's schema has changed (2026-07-28, Server Validation).
+_HEADER_MISMATCH = -32020
+
+
+class Request:
+    """One operation of the caller's.
+
+    Parameters:
+        wants: what the caller wants to see while it runs; see ``Waiter``.
+        repeatable: it may be sent again when the server says that it did not process it.
+        resend: it may be sent again even when the server may have processed it.
+        started: is told of each call that is made, to be able to cancel it.
+        relist: reads the list of tools again, when the server says that what we know of one is out of date.
+    """
+
+    __slots__ = ("_connection", "_deadline", "_relist", "_repeatable", "_resend", "_started", "_wants")
+
+    def __init__(
+        self,
+        connection: Connection,
+        deadline: Deadline,
+        *,
+        wants: Optional[str] = None,
+        repeatable: bool = False,
+        resend: bool = False,
+        started: Optional[Callable[[Call], None]] = None,
+        relist: Optional[Callable[[Deadline], object]] = None,
+    ) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self._wants = wants
+        self._repeatable = repeatable
+        self._resend = resend
+        self._started = started
+        self._relist = relist
+
+    def result(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+        """The complete result."""
+        if self._wants is None:
+            result = self._ask(method, params)
+            if is_complete(result):
+                return result
+        else:
+            result = {}
+        for step in self.events(method, params, result or None):
+            if isinstance(step, dict):
+                result = step
+        return result
+
+    def events(
+        self, method: str, params: Optional[Mapping[str, Any]], first: Optional[Dict[str, Any]] = None
+    ) -> Iterator[Any]:
+        """Batches of messages as they come (lists), then the complete result (a dict).
+
+        Parameters:
+            first: the first result, if it is there already.
+        """
+        if first is None:
+            first = yield from self._watch(method, params)
+        conversation = finish(method, params or {}, first)
+        try:
+            step: Any = next(conversation)
+            while True:
+                answer: Any = None
+                if isinstance(step, Inputs):
+                    answer = self._give(step.requests)
+                elif isinstance(step, Pause):
+                    self._pause(step.seconds)
+                else:
+                    ask = cast(Ask, step)
+                    answer = yield from self._watch(ask.method, ask.params)
+                step = conversation.send(answer)
+        except StopIteration as done:
+            result: Dict[str, Any] = done.value
+        yield result
+
+    # One request of the operation
+
+    def _ask(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+        for attempt in itertools.count():
+            link = self._connection.link(self._deadline)
+            error: MCPClientError
+            try:
+                call = Call(link, method, params, self._deadline)
+                if self._started is not None:
+                    self._started(call)
+                return call.result()
+            except MCPClientError as exc:
+                error = exc
+            if not self._may_send_again(link, error, attempt):
+                raise error
+        raise AssertionError("unreachable")
+
+    def _watch(
+        self, method: str, params: Optional[Mapping[str, Any]]
+    ) -> Generator[List[Message], None, Dict[str, Any]]:
+        """As ``_ask``, with what comes before the answer: yields batches, returns the result."""
+        seen = False
+        for attempt in itertools.count():
+            link = self._connection.link(self._deadline)
+            call = Call(link, method, params, self._deadline, self._wants)
+            if self._started is not None:
+                self._started(call)
+            error: MCPClientError
+            try:
+                for batch in call.events():
+                    seen = True
+                    yield batch
+                return call.answer()
+            except MCPClientError as exc:
+                error = exc
+            # What the caller has seen cannot be unseen: a second run would show it twice.
+            if seen or not self._may_send_again(link, error, attempt):
+                raise error
+        raise AssertionError("unreachable")
+
+    def _may_send_again(self, link: Link, error: MCPClientError, attempt: int) -> bool:
+        """Whether a request that failed with ``error`` may be sent again: never when it may have run, unless the caller
+        allows that. Forgets a session that the server has forgotten."""
+        if isinstance(error, MCPServerError):
+            if error.code == _HEADER_MISMATCH and attempt == 0 and self._relist is not None:
+                self._relist(self._deadline)
+                return True
+            return False
+        if isinstance(error, SessionExpiredError):
+            link.give_up(error)
+            return (self._repeatable or self._resend) and attempt == 0
+        if isinstance(error, (MCPTimeoutError, MCPClosedError, HTTPStatusError)) or not isinstance(
+            error, MCPConnectionError
+        ):
+            return False
+        if error.outcome == "not_sent":
+            return link.lost.is_set() and attempt == 0
+        return self._resend and attempt < self._connection.config.max_retries
+
+    # What the server wants of us meanwhile
+
+    def _give(self, requests: Mapping[str, Any]) -> Dict[str, Any]:
+        """The answers to input requests, from the handlers that answer a server's requests in the older revisions."""
+        answers: Dict[str, Any] = {}
+        for key, request in requests.items():
+            method = request.get("method") if isinstance(request, Mapping) else None
+            if not isinstance(method, str):
+                raise MCPProtocolError("the server wants input of an unknown kind", outcome="unknown")
+            params = request.get("params")
+            refusal: Optional[Refusal] = None
+            try:
+                answers[key] = self._connection.handlers.answer(method, params if isinstance(params, dict) else {})
+            except Refusal as exc:
+                refusal = exc
+            if refusal is not None:
+                raise MCPProtocolError(
+                    f"the server wants input that this client cannot give: {refusal}", outcome="unknown"
+                )
+        return answers
+
+    def _pause(self, seconds: float) -> None:
+        self._connection.pause(seconds, self._deadline)
+        if self._deadline.expired:
+            raise MCPTimeoutError(f"the task was not done within {self._deadline.timeout:g} s", outcome="unknown")

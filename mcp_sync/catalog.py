@@ -1,0 +1,63 @@
+"""What is known of a server's tools from the last time they were listed: which may run twice, and which arguments go
+into headers.
+
+Runs on: any thread; each of the tables is replaced, never changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional
+
+from .protocol.escape import excerpt
+from .protocol.headers import HeaderPaths, header_paths
+
+if TYPE_CHECKING:
+    from .protocol.types import Tool
+
+__all__ = ["Catalog"]
+
+_log = logging.getLogger(__name__)
+
+
+class Catalog:
+    """The tools of one server."""
+
+    def __init__(self) -> None:
+        self._repeatable: FrozenSet[str] = frozenset()
+        self._paths: Dict[str, HeaderPaths] = {}
+
+    def learn(self, tools: List[Tool], *, mirrors: bool) -> List[Tool]:
+        """Take note of ``tools``, and return those that can be used.
+
+        Parameters:
+            mirrors: arguments go into headers where a schema says so; a schema that says it wrongly makes its tool
+                unusable (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters).
+        """
+        usable: List[Tool] = []
+        paths: Dict[str, HeaderPaths] = {}
+        for tool in tools:
+            if mirrors:
+                try:
+                    found = header_paths(tool.input_schema)
+                except ValueError as exc:
+                    _log.warning("the tool %s is left out: %s", excerpt(tool.name), excerpt(str(exc)))
+                    continue
+                if found:
+                    paths[tool.name] = found
+            usable.append(tool)
+        self._paths = paths
+        self._repeatable = frozenset(tool.name for tool in usable if _says_repeatable(tool))
+        return usable
+
+    def may_run_twice(self, name: str) -> bool:
+        """Whether a tool says of itself that a second run does no harm."""
+        return name in self._repeatable
+
+    def paths_of(self, name: str) -> Optional[HeaderPaths]:
+        return self._paths.get(name)
+
+
+def _says_repeatable(tool: Tool) -> bool:
+    hints = tool.annotations
+    return hints is not None and bool(hints.read_only_hint or hints.idempotent_hint)

@@ -1,0 +1,128 @@
+"""What is mirrored from a message into HTTP headers (2026-07-28, Streamable HTTP, Request Metadata), and how values are
+encoded there.
+
+Runs on: any thread; no state.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from .messages import Message
+
+__all__ = ["HeaderPaths", "encode_value", "header_paths", "mirrored"]
+
+# Header name -> the chain of property names that leads to its value in a tool's arguments.
+HeaderPaths = Mapping[str, Tuple[str, ...]]
+
+_ANNOTATION = "x-mcp-header"
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_PLAIN = re.compile(r"[\x20-\x7e]*\Z")
+_SENTINEL = re.compile(r"=\?base64\?.*\?=\Z", re.DOTALL)
+_PRIMITIVES = ("string", "integer", "boolean")
+# Numbers beyond are not exact in JavaScript.
+_LARGEST = 2**53 - 1
+_DEEPEST = 64
+
+# The params that name what a method is about.
+_NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+
+
+def encode_value(value: str) -> str:
+    """A value as a header can carry it: as it is, or as base64 between markers (Value Encoding)."""
+    if _PLAIN.match(value) and value == value.strip(" ") and not _SENTINEL.match(value):
+        return value
+    return f"=?base64?{base64.b64encode(value.encode('utf-8')).decode('ascii')}?="
+
+
+def mirrored(message: Message, paths: Optional[HeaderPaths] = None) -> Dict[str, str]:
+    """The headers of one request: its method, what it is about, and the arguments that the tool's schema wants
+    mirrored.
+    """
+    method = message["method"]
+    headers = {"Mcp-Method": method}
+    params = message.get("params") or {}
+    key = _NAMED_BY.get(method)
+    if key is not None and isinstance(params.get(key), str):
+        headers["Mcp-Name"] = encode_value(params[key])
+    for name, path in (paths or {}).items():
+        text = _text(_value_at(params.get("arguments"), path))
+        if text is not None:
+            headers[f"Mcp-Param-{name}"] = encode_value(text)
+    return headers
+
+
+def _value_at(value: Any, path: Tuple[str, ...]) -> Any:
+    for step in path:
+        if not isinstance(value, Mapping) or step not in value:
+            return None
+        value = value[step]
+    return value
+
+
+def _text(value: Any) -> Optional[str]:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if -_LARGEST <= value <= _LARGEST else None
+    return value if isinstance(value, str) else None
+
+
+def header_paths(schema: Mapping[str, Any]) -> Dict[str, Tuple[str, ...]]:
+    """Where a tool's input schema wants arguments mirrored into headers (Custom Headers from Tool Parameters).
+
+    Raises:
+        ValueError: an annotation breaks the rules; the text says which. The tool must not be used.
+    """
+    found: Dict[str, Tuple[str, ...]] = {}
+    allowed = set()
+    for path, property_schema in _reachable(schema, ()):
+        allowed.add(id(property_schema))
+        if _ANNOTATION in property_schema:
+            name = _checked(property_schema, path)
+            if name.lower() in {other.lower() for other in found}:
+                raise ValueError(f"two parameters want the header name {name!r}")
+            found[name] = path
+    if any(id(place) not in allowed for place in _annotated(schema)):
+        raise ValueError(f"{_ANNOTATION} stands where it does not lead to one argument")
+    return found
+
+
+def _checked(schema: Mapping[str, Any], path: Tuple[str, ...]) -> str:
+    name, kind = schema[_ANNOTATION], schema.get("type")
+    where = ".".join(path)
+    if not isinstance(name, str) or not _TOKEN.match(name):
+        raise ValueError(f"{where} wants a header whose name is no HTTP token")
+    if kind not in _PRIMITIVES:
+        raise ValueError(f"{where} is mirrored into a header, but is no string, integer or boolean")
+    return name
+
+
+def _reachable(schema: Mapping[str, Any], path: Tuple[str, ...]) -> Iterator[Tuple[Tuple[str, ...], Mapping[str, Any]]]:
+    """The property schemas that a chain of ``properties`` alone leads to."""
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping) or len(path) > _DEEPEST:
+        return
+    for name, inner in properties.items():
+        if isinstance(inner, Mapping):
+            yield (*path, name), inner
+            yield from _reachable(inner, (*path, name))
+
+
+def _annotated(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """Every place in a schema that carries the annotation. An argument that happens to have its name is none."""
+    todo: List[Tuple[Any, bool]] = [(schema, False)]
+    while todo:
+        value, names_are_free = todo.pop()
+        if isinstance(value, Mapping):
+            if not names_are_free and _ANNOTATION in value:
+                yield value
+            todo.extend(
+                (inner, not names_are_free and key in ("properties", "$defs", "definitions"))
+                for key, inner in value.items()
+                if names_are_free or key not in ("default", "const", "enum", "examples")
+            )
+        elif isinstance(value, list):
+            todo.extend((inner, False) for inner in value)

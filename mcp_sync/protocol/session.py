@@ -1,0 +1,68 @@
+"""What every request of a session carries beside its own params.
+
+Runs on: any thread; a session's facts do not change once it is agreed on, but for the log level.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Mapping, Optional
+
+from .headers import HeaderPaths, mirrored
+from .messages import Message
+from .revisions import Revision
+
+__all__ = ["Stamp"]
+
+_PREFIX = "io.modelcontextprotocol/"
+
+
+class Stamp:
+    """Stamps requests as the revision demands: with nothing up to 2025-11-25, with the client's own metadata since
+    (2026-07-28, Basic, ``_meta``).
+
+    Parameters:
+        log_level: tells the level that log messages are wanted from, or None.
+        paths_of: tells which arguments of a tool are mirrored into headers.
+    """
+
+    def __init__(
+        self,
+        revision: Revision,
+        client_info: Mapping[str, Any],
+        capabilities: Mapping[str, Any],
+        log_level: Callable[[], Optional[str]],
+        paths_of: Callable[[str], Optional[HeaderPaths]],
+    ) -> None:
+        self.revision = revision
+        self._meta = {
+            f"{_PREFIX}protocolVersion": revision.version,
+            f"{_PREFIX}clientInfo": dict(client_info),
+            f"{_PREFIX}clientCapabilities": dict(capabilities),
+        }
+        self._log_level = log_level
+        self._paths_of = paths_of
+
+    @property
+    def mirrors_arguments(self) -> bool:
+        """Whether tools may want arguments in headers."""
+        return not self.revision.has_handshake
+
+    def params(self, params: Optional[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
+        """The params as they are sent."""
+        if self.revision.has_handshake:
+            return params
+        meta: Dict[str, Any] = self._meta
+        level = self._log_level()
+        if level is not None:
+            meta = {**meta, f"{_PREFIX}logLevel": level}
+        if params is None:
+            return {"_meta": meta}
+        own = params.get("_meta")
+        return {**params, "_meta": {**meta, **own} if own else meta}
+
+    def headers(self, message: Message) -> Optional[Mapping[str, str]]:
+        """The headers of one request, or None where the revision mirrors nothing."""
+        if self.revision.has_handshake:
+            return None
+        paths = self._paths_of(message["params"]["name"]) if message["method"] == "tools/call" else None
+        return mirrored(message, paths)

@@ -1,0 +1,152 @@
+"""An HTTP response, read within bounds: whole or piece by piece, decompressed, under the deadline of its exchange.
+
+Runs on: the thread that sent the request.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Iterator, Optional
+
+from urllib3.response import HTTPResponse
+
+from ..errors import MCPClientError, MCPProtocolError
+from ..protocol.escape import excerpt
+from .exchange import Exchange, watch
+from .failures import translate
+
+__all__ = ["Response"]
+
+_PIECE = 65536
+_EXCERPT_BYTES = 4096
+# A server that ends a response ends it right after the answer; to open another connection costs less than to wait
+# longer.
+_END_SECONDS = 0.005
+
+
+class Response:
+    """An HTTP response whose body is read on the thread that sent the request, under the deadline of its exchange."""
+
+    __slots__ = ("_ended", "_raw", "_read", "exchange", "headers", "status", "url")
+
+    def __init__(self, exchange: Exchange, raw: HTTPResponse, url: str, ended: Callable[[Exchange], None]) -> None:
+        self._ended = ended
+        self._raw = raw
+        self._read = b""
+        self.exchange = exchange
+        self.headers = raw.headers
+        self.status = raw.status
+        self.url = url
+
+    @property
+    def content_type(self) -> str:
+        """The media type alone, in lower case; "" where there is none."""
+        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+
+    def unbound(self) -> None:
+        """Lift the deadline: from now on the stream may be silent for as long as it likes."""
+        watch.discard(self.exchange)
+        self.exchange.deadline_at = math.inf
+        self._set_timeout(None)
+
+    def hasten(self) -> None:
+        """What was wanted is there: read on to the end, so that the connection can be kept, but only if that comes at
+        once.
+        """
+        self._set_timeout(_END_SECONDS)
+
+    def _set_timeout(self, seconds: Optional[float]) -> None:
+        connection: Any = self.exchange.connection or self._raw.connection
+        sock = getattr(connection, "wire", None) or getattr(connection, "sock", None)
+        if sock is not None:
+            sock.settimeout(seconds)
+
+    def read(self, limit: int) -> bytes:
+        """The whole body, decompressed.
+
+        Raises:
+            MCPProtocolError: it is longer than ``limit`` bytes.
+            MCPConnectionError, MCPTimeoutError, MCPClosedError: it did not come whole.
+        """
+        raw = self._raw
+        error: Optional[MCPClientError] = None
+        try:
+            length = raw.length_remaining
+            if length is not None and length <= limit and "content-encoding" not in self.headers:
+                return raw.read(decode_content=False)
+            parts, size = [], 0
+            for part in self._pieces():
+                size += len(part)
+                if size > limit:
+                    raise MCPProtocolError(
+                        f"the server's answer is over the limit of {limit} bytes (max_message_bytes)", outcome="unknown"
+                    )
+                parts.append(part)
+            return b"".join(parts)
+        except MCPClientError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # translate() knows what to make of it
+            error = translate(exc, self.exchange, self.url, None)
+        raise error
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body piece by piece, each as soon as it is there.
+
+        Ends where the body ends; a connection that breaks raises MCPConnectionError.
+        """
+        error: Optional[MCPClientError] = None
+        try:
+            yield from self._pieces()
+        except MCPClientError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # translate() knows what to make of it
+            error = translate(exc, self.exchange, self.url, None)
+        if error is not None:
+            raise error
+
+    def _pieces(self) -> Iterator[bytes]:
+        raw = self._raw
+        encoded = "content-encoding" in self.headers
+        if raw.chunked and not encoded:
+            # Half the cost of read1, but on other bodies it would wait for the piece to fill.
+            yield from raw.read_chunked(_PIECE, decode_content=False)
+        else:
+            while True:
+                piece = raw.read1(_PIECE, decode_content=encoded)
+                if not piece:
+                    return
+                yield piece
+
+    def remember(self, body: bytes) -> None:
+        """Keep what was read, for ``excerpt``."""
+        self._read = body
+
+    def excerpt(self) -> str:
+        """The beginning of the body, escaped, at most 200 characters; "" where it cannot be read."""
+        parts, size = [self._read], 0
+        try:
+            for part in () if self._read else self.chunks():
+                parts.append(part)
+                size += len(part)
+                if size >= _EXCERPT_BYTES:
+                    break
+        except MCPClientError:
+            pass  # the status says more than this does
+        return excerpt(b"".join(parts)[:_EXCERPT_BYTES].decode("utf-8", "replace").strip())
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else close it.
+
+        Idempotent; the thread that reads calls it.
+        """
+        raw = self._raw
+        if raw.connection is not None and raw.length_remaining == 0:
+            # No body: reading nothing returns the connection to the pool.
+            try:
+                raw.read(decode_content=False)
+            except Exception:  # noqa: BLE001, S110  # it is closed below all the same
+                pass
+        if raw.connection is not None:
+            raw.close()
+        raw.release_conn()
+        self._ended(self.exchange)

@@ -1,0 +1,423 @@
+"""The Streamable HTTP binding (2025-03-26 to 2026-07-28, Transports, Streamable HTTP): a POST for each message,
+answered by JSON or by a stream of its own.
+
+Runs on: ``send`` and the reading of what it returns on the calling thread: no thread starts and nothing is handed over
+for a call. One reader thread per transport holds the optional GET stream, once ``listen_aside`` was called.
+
+The reader thread ends because every wait in it does: an exchange is freed by ``interrupt``, by the peer or by TCP
+keepalive, a pause by ``interrupt``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import threading
+from typing import Iterator, List, Mapping, Optional
+
+from ..config import MCPClientConfig
+from ..deadline import Deadline
+from ..errors import (
+    HTTPStatusError,
+    MCPClientError,
+    MCPConnectionError,
+    MCPHandshakeError,
+    MCPProtocolError,
+    MCPTimeoutError,
+    SessionExpiredError,
+)
+from ..protocol.escape import excerpt
+from ..protocol.messages import Message, decode, encode
+from ..protocol.urls import public_url
+from .base import Delivery, Sink
+from .exchange import Exchange
+from .failures import status_error
+from .http import HTTP
+from .response import Response
+from .sse import Event, Framer
+
+__all__ = ["StreamableHTTPTransport"]
+
+_log = logging.getLogger(__name__)
+
+_POST_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+# Alone: with application/json beside it, django-mcp-server enters the stream inside its one thread and is dead for
+# everybody.
+_GET_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+# Visible ASCII (2025-11-25, Streamable HTTP, Session Management).
+_SESSION_ID = re.compile(r"[\x21-\x7e]{1,1024}\Z")
+_ABOUT_SESSIONS = re.compile(r"session", re.IGNORECASE)
+
+# A server that gives no ``retry`` is asked again after a second; one that gives 0, after a tenth.
+_DEFAULT_RETRY_MS = 1000
+_LEAST_DELAY = 0.1
+# After an attempt that brought no event: 0.5 s, then 1, 2, ... up to 30.
+_FLOOR_SECONDS = 0.5
+_LONGEST_DELAY = 30.0
+_FAREWELL_SECONDS = 2.0
+_DRAIN_BYTES = 65536
+
+
+class StreamableHTTPTransport:
+    """Streamable HTTP to one server.
+
+    Parameters:
+        http: where requests go out.
+        url: of the endpoint.
+        sink: where what arrives on the GET stream goes.
+    """
+
+    name = "http"
+    closing_cancels = False
+
+    def __init__(self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink) -> None:
+        self._http = http
+        self._url = url
+        self._config = config
+        self._sink = sink
+        # Guards the session's id, and the start of the reader.
+        self._lock = threading.Lock()
+        self._session_id: Optional[str] = None
+        self._expired = False
+        # Whether the server may open a session, and streams can be resumed: the revision says.
+        self._stateful = True
+        # Headers of every request once a revision is agreed on.
+        self._agreed_headers: Mapping[str, str] = {}
+        self._reader: Optional[threading.Thread] = None
+        self._aside = Exchange(float("inf"))
+        # Set when it is clear whether there is a GET stream.
+        self.aside_settled = threading.Event()
+        self.aside_is_open = False
+        # Set by interrupt(): ends every pause.
+        self._over = threading.Event()
+
+    @property
+    def session_id(self) -> Optional[str]:
+        return self._session_id
+
+    def open(self, deadline: Deadline) -> None:
+        """Nothing to do: the first message connects."""
+
+    def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
+        self._agreed_headers = headers
+        self._stateful = stateful
+        self.closing_cancels = not stateful
+        if not stateful:
+            # Some servers name one all the same; it means nothing (2026-07-28, Earlier Streamable HTTP Revisions).
+            self._session_id = None
+
+    # Sending
+
+    def send(
+        self,
+        message: Message,
+        deadline: Deadline,
+        delivery: Optional[Delivery] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> Iterator[List[Message]]:
+        """Post one message.
+
+        What comes back is read by iterating, on the calling thread; the iteration ends with the response,
+        resumed as often as the server allows.
+
+        Raises:
+            SessionExpiredError: the server does not know the session any more.
+            HTTPStatusError, MCPConnectionError, MCPTimeoutError, MCPClosedError: it was not accepted.
+        """
+        body = encode(message)
+        exchange = Exchange(deadline.at)
+        if delivery is not None:
+            delivery.under_way(exchange)
+        session_id = self._session_id
+        response = self._http.send(
+            "POST",
+            self._url,
+            {**_POST_HEADERS, **self._common(session_id), **(headers or {})},
+            body,
+            deadline,
+            exchange=exchange,
+        )
+        expects_answer = "id" in message and "method" in message
+        try:
+            if response.status == 202 or (response.status < 300 and not expects_answer):
+                self._accept(response, expects_answer)
+                return iter(())
+            if response.status >= 300:
+                return iter((self._refused(response, message, session_id),))
+            if session_id is None and self._stateful:
+                self._take_session_id(response)
+        except BaseException:
+            response.close()
+            raise
+        if response.content_type == "text/event-stream":
+            return self._stream(response, deadline, delivery)
+        return self._json(response)
+
+    def _common(self, session_id: Optional[str]) -> Mapping[str, str]:
+        return self._agreed_headers if session_id is None else {**self._agreed_headers, "Mcp-Session-Id": session_id}
+
+    def _take_session_id(self, response: Response) -> None:
+        given = response.headers.get("mcp-session-id")
+        if given is None:
+            return
+        if not _SESSION_ID.match(given):
+            raise MCPHandshakeError(
+                "the server's session id contains characters that a header cannot carry", outcome="unknown"
+            )
+        with self._lock:
+            if self._session_id is None:
+                self._session_id = given
+
+    def _accept(self, response: Response, expects_answer: bool) -> None:
+        """A notification, or an answer of ours, was taken; what else the response says does not matter."""
+        if expects_answer:
+            response.close()
+            raise MCPProtocolError(
+                "the server accepted the request but will not answer it (HTTP status 202)", outcome="unknown"
+            )
+        try:
+            if response.content_type != "text/event-stream":
+                response.read(_DRAIN_BYTES)
+        except MCPClientError:
+            pass  # it was accepted; the connection is closed instead of kept
+        finally:
+            response.close()
+
+    def _refused(self, response: Response, message: Message, session_id: Optional[str]) -> List[Message]:
+        """A response with an error status: the JSON-RPC answer in it, if it is the answer to this message, else an
+        error.
+        """
+        try:
+            answer = self._answer_in(response, message)
+            if answer is not None:
+                return [answer]
+            error = status_error(response, f"posting to {public_url(response.url)}")
+        finally:
+            response.close()
+        lost = response.status == 404 or (response.status == 400 and _ABOUT_SESSIONS.search(error.body) is not None)
+        if session_id is not None and lost:
+            self._expired = True
+            error = SessionExpiredError(
+                f"the server has forgotten the session (HTTP status {response.status})",
+                status=error.status,
+                headers=error.headers,
+                body=error.body,
+                outcome="refused",
+                server=error.server,
+            )
+        raise error
+
+    def _answer_in(self, response: Response, message: Message) -> Optional[Message]:
+        if response.content_type != "application/json" or "id" not in message:
+            return None
+        try:
+            body = response.read(self._config.max_message_bytes)
+            response.remember(body)
+            answer = decode(body)[0]
+        except MCPClientError:
+            return None
+        # Legacy servers refuse whole requests under ids such as "server-error": those are statuses, not answers.
+        if not isinstance(answer.get("error"), dict):
+            return None
+        return (
+            answer if answer.get("id") == message["id"] or (not self._stateful and answer.get("id") is None) else None
+        )
+
+    # Reading
+
+    def _json(self, response: Response) -> Iterator[List[Message]]:
+        try:
+            if response.content_type != "application/json":
+                raise MCPProtocolError(
+                    f"{public_url(self._url)} answered with {excerpt(response.content_type) or 'no content type'} "
+                    "instead of "
+                    f"JSON or an event stream; it begins {response.excerpt()!r}",
+                    outcome="unknown",
+                )
+            body = response.read(self._config.max_message_bytes)
+        finally:
+            response.close()
+        if not body.strip():
+            raise MCPProtocolError("the server answered with an empty body", outcome="unknown")
+        messages = decode(body)
+        del body
+        yield messages
+
+    def _stream(self, response: Response, deadline: Deadline, delivery: Optional[Delivery]) -> Iterator[List[Message]]:
+        """The messages of one request's own stream.
+
+        It is resumed when it ends early and its events carried ids (2025-11-25, Resumability and Redelivery).
+        """
+        framer = Framer(self._config.max_message_bytes)
+        fruitless = 0
+        while True:
+            progressed = answered = False
+            ending: MCPClientError
+            try:
+                for events in self._events(response, framer):
+                    progressed = True
+                    messages = [message for event in events if event.data for message in decode(event.data)]
+                    if messages:
+                        yield messages
+                    if not answered and delivery is not None and delivery.settled:
+                        answered = True
+                        response.hasten()
+                ending = MCPConnectionError("the server ended the stream before its answer", outcome="unknown")
+            except (MCPConnectionError, MCPTimeoutError) as exc:
+                if not answered and (response.exchange.stopped is not None or isinstance(exc, MCPTimeoutError)):
+                    raise
+                ending = exc
+            finally:
+                response.close()
+            if answered:
+                return
+            fruitless = 0 if progressed else fruitless + 1
+            if not self._stateful or not framer.last_event_id or fruitless > self._config.max_retries:
+                raise ending
+            if not self._pause(framer, fruitless, deadline) or (delivery is not None and delivery.settled):
+                raise ending
+            response, framer = self._resume(framer, deadline, delivery, ending)
+
+    def _resume(
+        self, framer: Framer, deadline: Deadline, delivery: Optional[Delivery], ending: MCPClientError
+    ) -> tuple[Response, Framer]:
+        exchange = Exchange(deadline.at)
+        if delivery is not None:
+            delivery.under_way(exchange)
+        _log.debug("a stream ended early and is resumed")
+        response = self._http.send("GET", self._url, self._resumption(framer), None, deadline, exchange=exchange)
+        if response.status == 200 and response.content_type == "text/event-stream":
+            return response, framer.continued()
+        try:
+            error = status_error(response, "resuming the stream")
+        finally:
+            response.close()
+        raise MCPConnectionError(
+            f"{ending.message}, and it cannot be resumed (HTTP status {error.status})", outcome="unknown"
+        ) from ending
+
+    def _resumption(self, framer: Framer) -> Mapping[str, str]:
+        headers = {**_GET_HEADERS, **self._common(self._session_id)}
+        if framer.last_event_id:
+            headers["Last-Event-ID"] = framer.last_event_id
+        return headers
+
+    def _events(self, response: Response, framer: Framer) -> Iterator[List[Event]]:
+        for chunk in response.chunks():
+            events = framer.feed(chunk)
+            if events:
+                yield events
+
+    def _pause(self, framer: Framer, fruitless: int, deadline: Deadline) -> bool:
+        """Wait as long as the server asks for; False where the session ends meanwhile."""
+        asked = (_DEFAULT_RETRY_MS if framer.retry_ms is None else framer.retry_ms) / 1000
+        delay = max(asked, _LEAST_DELAY)
+        if fruitless:
+            delay = max(delay, _FLOOR_SECONDS * 2.0 ** (fruitless - 1) * random.uniform(1.0, 1.25))
+        return not self._over.wait(min(delay, _LONGEST_DELAY, deadline.remaining))
+
+    # The GET stream
+
+    def listen_aside(self) -> None:
+        """Open the GET stream in the background, for what the server sends outside of any call.
+
+        Whether it has one shows in ``aside_is_open``. Idempotent.
+        """
+        with self._lock:
+            if self._reader is not None or self._over.is_set():
+                return
+            self._reader = threading.Thread(target=self._read_aside, name="mcp-sync-reader", daemon=True)
+        try:
+            self._reader.start()
+        except RuntimeError as exc:
+            _log.warning("no thread could be started for the server's own messages: %s", exc)
+            self._reader = None
+            self.aside_settled.set()
+
+    def _read_aside(self) -> None:
+        framer = Framer(self._config.max_message_bytes)
+        fruitless = 0
+        try:
+            while not self._over.is_set() and fruitless <= self._config.max_retries:
+                progressed = self._read_aside_once(framer)
+                if progressed is None:
+                    break
+                fruitless = 0 if progressed else fruitless + 1
+                framer = framer.continued()
+                self._pause(framer, fruitless, Deadline(float("inf")))
+        except Exception:  # noqa: BLE001  # calls do not depend on this stream
+            _log.exception("the reader of the server's own messages failed")
+        finally:
+            self.aside_is_open = False
+            self.aside_settled.set()
+
+    def _read_aside_once(self, framer: Framer) -> Optional[bool]:
+        """One GET, to its end. Returns whether an event came, or None where there is no such stream."""
+        deadline = Deadline(float("inf"))
+        progressed = False
+        response: Optional[Response] = None
+        try:
+            response = self._http.send(
+                "GET", self._url, self._resumption(framer), None, deadline, exchange=self._aside, streaming=True
+            )
+            if response.status != 200 or response.content_type != "text/event-stream":
+                # 405 is the specification's way to say so; 400, 404, 406 and 409 are other servers'.
+                _log.debug("the server has no stream of its own (HTTP status %d)", response.status)
+                return None
+            response.unbound()
+            self.aside_is_open = True
+            self.aside_settled.set()
+            for events in self._events(response, framer):
+                progressed = True
+                messages = [message for event in events if event.data for message in self._decode(event)]
+                if messages:
+                    self._sink.arrived(messages)
+        except MCPConnectionError as exc:
+            if isinstance(exc, HTTPStatusError):
+                return None
+            _log.debug("the server's own stream broke: %s", exc)
+        except MCPClientError as exc:
+            _log.debug("the server's own stream ended: %s", exc)
+            return None
+        finally:
+            if response is not None:
+                response.close()
+            self._aside = Exchange(float("inf"))
+        return progressed
+
+    def _decode(self, event: Event) -> List[Message]:
+        try:
+            return decode(event.data)
+        except MCPProtocolError as exc:
+            _log.warning("a frame of %d characters is skipped: %s", len(event.data), exc)
+            return []
+
+    # Ending
+
+    def interrupt(self) -> None:
+        self._over.set()
+        self._http.interrupt()
+
+    def close(self, deadline: Deadline) -> None:
+        """Say goodbye with DELETE, whose answer does not matter (2025-11-25, Session Management), and leave nothing
+        behind.
+        """
+        self.interrupt()
+        session_id = self._session_id
+        if session_id is not None and not self._expired and deadline.remaining > 0:
+            try:
+                self._http.send(
+                    "DELETE",
+                    self._url,
+                    self._common(session_id),
+                    None,
+                    deadline.sooner(_FAREWELL_SECONDS),
+                    farewell=True,
+                ).close()
+            except MCPClientError as exc:
+                _log.debug("the server did not hear the goodbye: %s", exc)
+        self._http.close()
+        reader = self._reader
+        if reader is not None and reader is not threading.current_thread():
+            reader.join(deadline.remaining)
