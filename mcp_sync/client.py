@@ -304,8 +304,8 @@ class MCPClient:
 
         connection = self._connection
         tools = self._list("tools/list", "tools", Tool, deadline)
-        stamp = connection.link(deadline).stamp
-        return connection.catalog.learn(tools, mirrors=stamp is not None and stamp.mirrors_arguments)
+        link = connection.link(deadline)
+        return connection.catalog.learn(tools, mirrors=not link.is_stateful and link.transport.has_headers)
 
     def list_resources(self, timeout: Optional[float] = None) -> List[Resource]:
         """All resources of the server, all pages (2025-11-25, Resources, Listing Resources)."""
@@ -590,49 +590,42 @@ class MCPClient:
         return self._ask("completion/complete", params, CompleteResult, timeout)
 
     def subscribe_resource(self, uri: str, timeout: Optional[float] = None) -> None:
-        """Be told when a resource changes, by the ``notification_handler`` and ``listen()`` (2025-11-25, Resources,
-        Subscriptions). A new session subscribes again by itself.
+        """Be told when a resource changes, by the ``notification_handler`` and ``listen()``.
+
+        A new session subscribes again by itself.
+
+        Source: 2025-11-25, Resources, Subscriptions; 2026-07-28, Subscriptions.
         """
-        uri = str(uri)
-        self.request("resources/subscribe", {"uri": uri}, timeout)
-        wanted = self._connection.restored.subscriptions
-        with self._lock:
-            wanted[uri] = wanted.get(uri, 0) + 1
+        self._connection.subscriptions.add([str(uri)], (), self._deadline(timeout))
 
     def unsubscribe_resource(self, uri: str, timeout: Optional[float] = None) -> None:
         """Take one ``subscribe_resource`` back; the last one ends the subscription."""
-        uri = str(uri)
-        wanted = self._connection.restored.subscriptions
-        with self._lock:
-            left = wanted.pop(uri, 1) - 1
-            if left > 0:
-                wanted[uri] = left
-        if left <= 0:
-            self.request("resources/unsubscribe", {"uri": uri}, timeout)
+        self._connection.subscriptions.remove([str(uri)], (), self._deadline(timeout))
 
     def set_logging_level(self, level: str, timeout: Optional[float] = None) -> None:
-        """Choose which log messages the server sends: from ``level`` up (2025-11-25, Logging).
-
-        A new session is told again by itself.
+        """Choose which log messages the server sends: from ``level`` up. A new session is told again by itself.
 
         Parameters:
             level: ``debug``, ``info``, ``notice``, ``warning``, ``error``, ``critical``, ``alert`` or ``emergency``.
+
+        Source: 2025-11-25, Logging; 2026-07-28, Logging, where each request carries the level.
         """
         if level not in _LEVELS:
+            levels = ", ".join(_LEVELS)
             raise MCPUsageError(
-                f"{level!r} is not a log level; there are {', '.join(_LEVELS)}",
-                method="logging/setLevel",
-                outcome="not_sent",
+                f"{level!r} is not a log level; there are {levels}", method="logging/setLevel", outcome="not_sent"
             )
-        self.request("logging/setLevel", {"level": level}, timeout)
-        self._connection.restored.log_level = level
+        deadline = self._deadline(timeout)
+        if self._connection.link(deadline).is_stateful:
+            Request(self._connection, deadline, repeatable=True).result("logging/setLevel", {"level": level})
+        self._connection.log_level = level
 
     def listen(
         self,
         *,
         tools: bool = False,
         prompts: bool = False,
-        resources: Union[bool, Iterable[str]] = (),
+        resources: Union[bool, str, Iterable[str]] = (),
         resource_list: bool = False,
         timeout: Optional[float] = None,
     ) -> ChangeStream:
@@ -642,46 +635,16 @@ class MCPClient:
             tools, prompts: the list of tools, or of prompts, changes.
             resources: URIs whose content changes; True stands for ``resource_list``.
             resource_list: the list of resources changes.
-            timeout: seconds for the subscriptions at the beginning; then ``get(timeout)`` bounds the wait for one
-                event.
+            timeout: seconds for the subscriptions at the beginning; then ``get(timeout)`` bounds the wait for one event.
 
-        Source: 2025-11-25, Resources, Subscriptions, and List Changed Notification of tools, prompts and resources.
+        Source: 2025-11-25, Resources, Subscriptions, and List Changed Notification of tools, prompts and resources;
+            2026-07-28, Subscriptions.
         """
         from .listening import ChangeStream
 
-        uris = (
-            []
-            if isinstance(resources, bool)
-            else [resources]
-            if isinstance(resources, str)
-            else [str(uri) for uri in resources]
-        )
-        wanted = {"tools": tools, "prompts": prompts, "resources": resource_list or resources is True}
-        deadline = self._deadline(timeout)
-        connection = self._connection
-        connection.link(deadline)
-
-        def leave() -> None:
-            for uri in uris:
-                if connection.live is not None:
-                    _quietly(functools.partial(self.unsubscribe_resource, uri))
-
-        events = ChangeStream(
-            connection.crew,
-            [f"notifications/{kind}/list_changed" for kind, chosen in wanted.items() if chosen],
-            uris,
-            lambda: connection.link(Deadline(self._config.timeout)),
-            leave,
-        )
-        subscribed = False
-        try:
-            for uri in uris:
-                self.subscribe_resource(uri, deadline.remaining)
-            subscribed = True
-        finally:
-            if not subscribed:
-                connection.crew.remove(events)
-        return events
+        chosen = {"tools": tools, "prompts": prompts, "resources": resource_list or resources is True}
+        kinds = [kind for kind, wanted in chosen.items() if wanted]
+        return ChangeStream(self._connection, kinds, _uris(resources), self._deadline(timeout))
 
     def request(
         self, method: str, params: Optional[Mapping[str, Any]] = None, timeout: Optional[float] = None
@@ -862,6 +825,12 @@ def _quietly(action: Callable[[], object]) -> None:
         action()
     except MCPClientError:
         pass  # a goodbye that is not heard is no error
+
+
+def _uris(resources: Union[bool, str, Iterable[str]]) -> List[str]:
+    if isinstance(resources, bool):
+        return []
+    return [resources] if isinstance(resources, str) else [str(uri) for uri in resources]
 
 
 def _prompt_argument(value: Any) -> str:

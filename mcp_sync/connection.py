@@ -32,6 +32,7 @@ from .protocol.revisions import Revision
 from .protocol.session import Stamp
 from .server import Command, Remote
 from .serving import Crew, Serving
+from .subscriptions import Subscriptions
 
 __all__ = ["Connection"]
 
@@ -42,15 +43,6 @@ _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
 # What a server that is just being restarted answers.
 _PASSING_STATUS = {429, 502, 503, 504}
-
-
-class Restored:
-    """What a new session must be told, because the last one was: guarded by the connection's lock."""
-
-    def __init__(self, log_level: Optional[str]) -> None:
-        self.log_level = log_level
-        # URI -> how many want it: the user's own subscription, and listeners.
-        self.subscriptions: Dict[str, int] = {}
 
 
 class _Attempt:
@@ -94,7 +86,9 @@ class Connection:
         self._closed = False
         self._opened_at = -float("inf")
         self._fruitless = 0
-        self.restored = Restored(config.log_level)
+        # What is asked of every new session, or goes with every request.
+        self.log_level = config.log_level
+        self.subscriptions = Subscriptions(self)
         self.catalog = Catalog()
         # Set by close(): ends the waits between two attempts.
         self._closing = threading.Event()
@@ -132,7 +126,7 @@ class Connection:
             revision,
             self.config.client_info,
             self.handlers.capabilities(),
-            lambda: self.restored.log_level,
+            lambda: self.log_level,
             self.catalog.paths_of,
         )
 
@@ -295,17 +289,13 @@ class Connection:
 
         A server that refuses is not an error of the call that happens to come first.
         """
-        with self._lock:
-            level, uris = self.restored.log_level, list(self.restored.subscriptions)
-        steps: List[Any] = [("logging/setLevel", {"level": level})] if level is not None else []
-        steps += [("resources/subscribe", {"uri": uri}) for uri in uris]
-        if link.stamp is not None and not link.stamp.revision.has_handshake:
-            steps = []  # every request carries the level, and subscriptions are streams of their own
-        for method, params in steps:
+        level = self.log_level
+        if level is not None and link.is_stateful:
             try:
-                link.call(method, params, deadline)
+                link.call("logging/setLevel", {"level": level}, deadline)
             except MCPServerError as exc:
-                _log.warning("the new session could not be told %s: %s", method, exc)
+                _log.warning("the new session does not take the log level: %s", exc)
+        self.subscriptions.restore(link, deadline)
 
     # Calls
 

@@ -88,6 +88,11 @@ class Link:
         self.why = error
         self.lost.set()
 
+    @property
+    def is_stateful(self) -> bool:
+        """Whether there is a session that the server remembers things in."""
+        return self.stamp is None or self.stamp.revision.has_handshake
+
     # Sending
 
     def call(self, method: str, params: Optional[Mapping[str, Any]], deadline: Deadline) -> Dict[str, Any]:
@@ -187,6 +192,7 @@ class Call:
 
     Parameters:
         wants: what the caller wants to see beside the answer; see ``Waiter``.
+        asks_progress: whether the server should report progress to who wants to see it.
     """
 
     def __init__(
@@ -196,12 +202,13 @@ class Call:
         params: Optional[Mapping[str, Any]],
         deadline: Deadline,
         wants: Optional[str] = None,
+        asks_progress: bool = True,
     ) -> None:
         self._link = link
         self._method = method
         self._deadline = deadline
         self.id = link.new_id()
-        if wants is not None:
+        if wants is not None and asks_progress:
             # The request's id is its progress token too: one table serves both (2025-11-25, Progress).
             params = dict(params or {})
             params["_meta"] = {**(params.get("_meta") or {}), "progressToken": self.id}

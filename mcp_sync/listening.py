@@ -6,20 +6,23 @@ Runs on: the thread that iterates; ``hear`` on the thread that brings a notifica
 from __future__ import annotations
 
 import collections
+import logging
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, Optional, Set, Type
+from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Type
 
+from .connection import Connection
 from .deadline import Deadline
 from .errors import MCPClientError, MCPClosedError
 from .handlers import notification_of
 from .protocol.messages import Message
-from .serving import Crew
 
 if TYPE_CHECKING:
     from .protocol.types import Notification
 
 __all__ = ["ChangeStream"]
+
+_log = logging.getLogger(__name__)
 
 _BACKLOG = 1000
 
@@ -33,32 +36,30 @@ class ChangeStream:
     events loses the oldest; ``dropped`` counts them.
 
     Parameters:
-        methods: the notifications to pass on.
+        kinds: the lists whose changes to pass on.
         uris: the resources whose updates to pass on.
-        reopen: opens a session again, or raises.
-        leave: is called once, at the end.
+        deadline: bounds the subscriptions.
     """
 
-    def __init__(
-        self,
-        crew: Crew,
-        methods: Iterable[str],
-        uris: Iterable[str],
-        reopen: Callable[[], object],
-        leave: Callable[[], None],
-    ) -> None:
-        self._crew = crew
-        self._methods: Set[str] = set(methods)
-        self._uris: Set[str] = set(uris)
-        self._reopen = reopen
-        self._leave = leave
+    def __init__(self, connection: Connection, kinds: Iterable[str], uris: Iterable[str], deadline: Deadline) -> None:
+        self._connection = connection
+        self._kinds = list(kinds)
+        self._methods = {f"notifications/{kind}/list_changed" for kind in self._kinds}
+        self._uris = list(uris)
         # Guards what follows.
         self._condition = threading.Condition(threading.Lock())
         self._backlog: Deque[Message] = collections.deque()
         self._session_changed = False
         self._closed = False
         self.dropped = 0
-        crew.add(self)
+        connection.crew.add(self)
+        subscribed = False
+        try:
+            connection.subscriptions.add(self._uris, self._kinds, deadline)
+            subscribed = True
+        finally:
+            if not subscribed:
+                connection.crew.remove(self)
 
     def hear(self, message: Message) -> None:
         """Take a notification if it is one of ours. An empty method means that the session ended."""
@@ -118,7 +119,7 @@ class ChangeStream:
                 self._session_changed = False
             error: Optional[MCPClientError] = None
             try:
-                self._reopen()
+                self._connection.link(Deadline(self._connection.config.timeout))
             except MCPClosedError:
                 self.close()
             except MCPClientError as exc:
@@ -134,8 +135,11 @@ class ChangeStream:
                 return
             self._closed = True
             self._condition.notify_all()
-        self._crew.remove(self)
-        self._leave()
+        self._connection.crew.remove(self)
+        try:
+            self._connection.subscriptions.remove(self._uris, self._kinds, Deadline(self._connection.config.timeout))
+        except MCPClientError as exc:
+            _log.debug("a subscription could not be taken back: %s", exc)
 
     def __enter__(self) -> ChangeStream:
         return self

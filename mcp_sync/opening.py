@@ -153,8 +153,7 @@ class Opener:
         refused: MCPClientError
         try:
             link = self._open_http(connection, url, deadline)
-            modern = link.stamp is not None and not link.stamp.revision.has_handshake
-            return link, _Found(url, "http", modern)
+            return link, _Found(url, "http", not link.is_stateful)
         except (HTTPStatusError, MCPHandshakeError) as exc:
             refused = exc
         if wanted == "http" or not _may_be_sse(refused):

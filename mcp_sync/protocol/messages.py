@@ -100,9 +100,10 @@ def decode(text: Union[str, bytes]) -> List[Message]:
         value = from_json(text)
     except ValueError:
         value = None
-        # What Python's own json takes, servers written in Python send: lone surrogates among it.
+        # What Python's own json takes, servers written in Python send: lone surrogates among it. And a bad byte costs a
+        # character, as in any event stream.
         try:
-            value = json.loads(text)
+            value = json.loads(text if isinstance(text, str) else text.decode("utf-8", "replace"))
         except (ValueError, RecursionError) as exc:
             problem = f"not JSON ({exc})"
     if type(value) is dict:

@@ -42,11 +42,6 @@ class Stamp:
         self._log_level = log_level
         self._paths_of = paths_of
 
-    @property
-    def mirrors_arguments(self) -> bool:
-        """Whether tools may want arguments in headers."""
-        return not self.revision.has_handshake
-
     def params(self, params: Optional[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
         """The params as they are sent."""
         if self.revision.has_handshake:

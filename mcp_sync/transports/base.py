@@ -52,6 +52,8 @@ class Transport(Protocol):
     name: str
     # Whether leaving a request's response tells the server that the answer is not wanted any more.
     closing_cancels: bool
+    # Whether what a request is about is mirrored into headers.
+    has_headers: bool
     # Set when it is clear whether there is a stream for what belongs to no request.
     aside_settled: threading.Event
 
