@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         UnknownContent,
     )
     from .stream import ToolStream
+    from .tasks import TaskHandle
 
 __all__ = [
     "AudioContent",
@@ -116,6 +117,7 @@ __all__ = [
     "ServerCapabilities",
     "SessionExpiredError",
     "StreamLostError",
+    "TaskHandle",
     "TextContent",
     "TextResourceContents",
     "Tool",
@@ -129,7 +131,13 @@ __all__ = [
 ]
 
 # Where a name comes from, unless it is an error or a model: each is imported when it is first asked for.
-_HOMES = {"MCPClient": "client", "MCPClientConfig": "config", "ToolStream": "stream", "ChangeStream": "listening"}
+_HOMES = {
+    "MCPClient": "client",
+    "MCPClientConfig": "config",
+    "ToolStream": "stream",
+    "ChangeStream": "listening",
+    "TaskHandle": "tasks",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Opti
 
 from .connection import Connection
 from .deadline import Deadline
+from .dispatcher import Waiter
 from .errors import (
     HTTPStatusError,
     MCPClientError,
@@ -23,8 +24,9 @@ from .errors import (
 )
 from .handlers import Refusal
 from .link import Call, Link
-from .protocol.conversations import Ask, Inputs, Pause, finish, is_complete
-from .protocol.messages import Message
+from .protocol.completion import finish, is_complete
+from .protocol.conversations import Ask, Following, Inputs, Pause
+from .protocol.messages import Message, RequestId, notification
 
 __all__ = ["Request"]
 
@@ -40,10 +42,22 @@ class Request:
         repeatable: it may be sent again when the server says that it did not process it.
         resend: it may be sent again even when the server may have processed it.
         started: is told of each call that is made, to be able to cancel it.
+        cancels_tasks: a task that is left early is cancelled.
         relist: reads the list of tools again, when the server says that what we know of one is out of date.
     """
 
-    __slots__ = ("_connection", "_deadline", "_relist", "_repeatable", "_resend", "_started", "_wants")
+    __slots__ = (
+        "_cancels_tasks",
+        "_connection",
+        "_deadline",
+        "_relist",
+        "_repeatable",
+        "_resend",
+        "_started",
+        "_token",
+        "_wants",
+        "gave_input",
+    )
 
     def __init__(
         self,
@@ -55,6 +69,7 @@ class Request:
         resend: bool = False,
         started: Optional[Callable[[Call], None]] = None,
         relist: Optional[Callable[[Deadline], object]] = None,
+        cancels_tasks: bool = True,
     ) -> None:
         self._connection = connection
         self._deadline = deadline
@@ -63,11 +78,16 @@ class Request:
         self._resend = resend
         self._started = started
         self._relist = relist
+        self._cancels_tasks = cancels_tasks
+        # A result that depends on input must not be cached.
+        self.gave_input = False
+        # The id of the first request: its progress token.
+        self._token: Optional[RequestId] = None
 
     def result(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
         """The complete result."""
         if self._wants is None:
-            result = self._ask(method, params)
+            result = self.ask(method, params)
             if is_complete(result):
                 return result
         else:
@@ -87,7 +107,15 @@ class Request:
         """
         if first is None:
             first = yield from self._watch(method, params)
-        conversation = finish(method, params or {}, first)
+        yield from self.drive(finish(method, params or {}, first))
+
+    def drive(self, conversation: Generator[Any, Any, Dict[str, Any]]) -> Iterator[Any]:
+        """Carry a conversation out: yields batches of messages, then what it returns.
+
+        Left early, its task is cancelled.
+        """
+        tail: Optional[Waiter] = None
+        task_id: Optional[str] = None
         try:
             step: Any = next(conversation)
             while True:
@@ -96,22 +124,49 @@ class Request:
                     answer = self._give(step.requests)
                 elif isinstance(step, Pause):
                     self._pause(step.seconds)
+                elif isinstance(step, Following):
+                    if task_id is None:
+                        task_id, tail = step.task_id, self._tail()
+                    yield from _reports(tail, step.status, step.looks)
                 else:
                     ask = cast(Ask, step)
                     answer = yield from self._watch(ask.method, ask.params)
                 step = conversation.send(answer)
         except StopIteration as done:
             result: Dict[str, Any] = done.value
+        except BaseException as exc:
+            if task_id is not None and self._cancels_tasks and not isinstance(exc, MCPServerError):
+                self._cancel_task(task_id)
+            raise
+        finally:
+            if tail is not None and self._connection.last is not None:
+                self._connection.last.dispatcher.withdraw(tail)
         yield result
+
+    def _tail(self) -> Optional[Waiter]:
+        """A task's progress comes under the token of the request that made it, which is answered already."""
+        link = self._connection.live
+        if self._wants is None or self._token is None or link is None:
+            return None
+        waiter = Waiter(self._token, self._wants)
+        link.dispatcher.expect(waiter)
+        return waiter
+
+    def _cancel_task(self, task_id: str) -> None:
+        link = self._connection.live
+        if link is not None:
+            link.ask_soon("tasks/cancel", {"taskId": task_id})
 
     # One request of the operation
 
-    def _ask(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+    def ask(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+        """The first result, complete or not."""
         for attempt in itertools.count():
             link = self._connection.link(self._deadline)
             error: MCPClientError
             try:
                 call = Call(link, method, params, self._deadline)
+                self._token = self._token or call.id
                 if self._started is not None:
                     self._started(call)
                 return call.result()
@@ -129,6 +184,7 @@ class Request:
         for attempt in itertools.count():
             link = self._connection.link(self._deadline)
             call = Call(link, method, params, self._deadline, self._wants)
+            self._token = self._token or call.id
             if self._started is not None:
                 self._started(call)
             error: MCPClientError
@@ -167,6 +223,7 @@ class Request:
 
     def _give(self, requests: Mapping[str, Any]) -> Dict[str, Any]:
         """The answers to input requests, from the handlers that answer a server's requests in the older revisions."""
+        self.gave_input = True
         answers: Dict[str, Any] = {}
         for key, request in requests.items():
             method = request.get("method") if isinstance(request, Mapping) else None
@@ -188,3 +245,15 @@ class Request:
         self._connection.pause(seconds, self._deadline)
         if self._deadline.expired:
             raise MCPTimeoutError(f"the task was not done within {self._deadline.timeout:g} s", outcome="unknown")
+
+
+def _reports(tail: Optional[Waiter], status: Optional[str], looks: int) -> Iterator[List[Message]]:
+    """What there is to see of a task: its progress, and what the server says of it."""
+    if tail is None:
+        return
+    batch = tail.take()
+    if status is not None:
+        progress = {"progressToken": tail.id, "progress": looks, "message": status}
+        batch.append(notification("notifications/progress", progress))
+    if batch:
+        yield batch

@@ -26,6 +26,8 @@ class Catalog:
     def __init__(self) -> None:
         self._repeatable: FrozenSet[str] = frozenset()
         self._paths: Dict[str, HeaderPaths] = {}
+        # Tool -> "required" or "optional", where it can be run as a task (2025-11-25, Tasks, Tool-Level Negotiation).
+        self._task_support: Dict[str, str] = {}
 
     def learn(self, tools: List[Tool], *, mirrors: bool) -> List[Tool]:
         """Take note of ``tools``, and return those that can be used.
@@ -48,11 +50,20 @@ class Catalog:
             usable.append(tool)
         self._paths = paths
         self._repeatable = frozenset(tool.name for tool in usable if _says_repeatable(tool))
+        self._task_support = {
+            tool.name: tool.execution.task_support
+            for tool in usable
+            if tool.execution is not None and tool.execution.task_support in ("required", "optional")
+        }
         return usable
 
     def may_run_twice(self, name: str) -> bool:
         """Whether a tool says of itself that a second run does no harm."""
         return name in self._repeatable
+
+    def task_support(self, name: str) -> Optional[str]:
+        """``"required"``, ``"optional"``, or None where a tool cannot be run as a task, or is not known."""
+        return self._task_support.get(name)
 
     def paths_of(self, name: str) -> Optional[HeaderPaths]:
         return self._paths.get(name)

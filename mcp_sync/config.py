@@ -49,6 +49,8 @@ class MCPClientConfig(BaseModel):
         proxies: as in requests.
         cert: as in requests.
         trust_env: whether proxies, CA bundle and netrc of the environment are used.
+        extensions: settings of extensions that this program supports, by identifier; declared to the server.
+        cache: whether results are kept as long as the server says that they stay fresh (2026-07-28, Caching).
         log_level: the level that is asked of the server after each connect, such as ``"info"``; None leaves it alone.
         env: further environment variables of a stdio server.
         cwd: the working directory of a stdio server.
@@ -76,6 +78,8 @@ class MCPClientConfig(BaseModel):
     proxies: Dict[str, str] = Field(default_factory=dict)
     cert: Optional[Union[str, Tuple[str, str]]] = None
     trust_env: bool = True
+    extensions: Dict[str, Any] = Field(default_factory=dict)
+    cache: bool = True
     log_level: Optional[str] = None
     env: Dict[str, str] = Field(default_factory=dict)
     cwd: Optional[str] = None

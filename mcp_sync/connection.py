@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Union
 
+from .cache import ResultCache
 from .catalog import Catalog
 from .config import MCPClientConfig
 from .deadline import Deadline
@@ -90,6 +91,9 @@ class Connection:
         self.log_level = config.log_level
         self.subscriptions = Subscriptions(self)
         self.catalog = Catalog()
+        self.cache: Optional[ResultCache] = ResultCache() if config.cache else None
+        if self.cache is not None:
+            self.crew.add(self.cache)
         # Set by close(): ends the waits between two attempts.
         self._closing = threading.Event()
 
@@ -125,10 +129,18 @@ class Connection:
         return Stamp(
             revision,
             self.config.client_info,
-            self.handlers.capabilities(),
+            self.capabilities(revision),
             lambda: self.log_level,
             self.catalog.paths_of,
         )
+
+    def capabilities(self, revision: Optional[Revision] = None) -> Dict[str, Any]:
+        """What this client says that it can do, in ``initialize`` or under ``revision``."""
+        extensions = dict(self.config.extensions)
+        if revision is not None and revision.has_tasks_extension:
+            # Tasks are followed to their end for the caller, so any tool may answer with one.
+            extensions.setdefault("io.modelcontextprotocol/tasks", {})
+        return self.handlers.capabilities(extensions)
 
     def discard(self) -> None:
         """End the link that was being opened: it leads nowhere."""

@@ -85,7 +85,7 @@ class Handlers:
         """Whether every call should ask for progress, because there is a handler for all of it."""
         return self._progress is not None
 
-    def capabilities(self) -> Dict[str, Any]:
+    def capabilities(self, extensions: Mapping[str, Any]) -> Dict[str, Any]:
         """What the client can do: a capability is declared only where its handler is given (2025-11-25, Lifecycle,
         Capability Negotiation).
         """
@@ -96,7 +96,14 @@ class Handlers:
             declared["elicitation"] = {"form": {}, "url": {}}
         if self._roots is not None:
             declared["roots"] = {}
+        if extensions:
+            declared["extensions"] = dict(extensions)
         return declared
+
+    @property
+    def answers_anything(self) -> bool:
+        """Whether there is any request of the server that is answered."""
+        return any(handler is not None for handler in (self._sampling, self._elicitation, self._roots))
 
     def can_answer(self, method: str) -> bool:
         return {

@@ -128,6 +128,17 @@ class Link:
         if not self.lost.is_set() and not self.transport.closing_cancels:
             self._crew.errands.submit(tell)
 
+    def ask_soon(self, method: str, params: Dict[str, Any]) -> None:
+        """Send a request off the caller's path, whose answer does not matter."""
+
+        def ask() -> None:
+            try:
+                self.call(method, params, Deadline(_CANCEL_SECONDS))
+            except MCPClientError as exc:
+                _log.debug("%s was not heard: %s", method, exc)
+
+        self._crew.errands.submit(ask)
+
     def drive(self, conversation: Generator[Any, Any, _T], deadline: Deadline) -> _T:
         """Carry a conversation out in this session."""
         try:

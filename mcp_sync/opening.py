@@ -201,7 +201,7 @@ class Opener:
         self._handshake(connection, link, deadline)
         if link.transport.session_id is not None:
             link.listen_aside()
-            if connection.handlers.capabilities():
+            if connection.handlers.answers_anything:
                 link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
         return link
 
@@ -242,7 +242,7 @@ class Opener:
             MCPHandshakeError: the server does not take it.
         """
         config = connection.config
-        conversation = initialize(config.protocol_version, config.client_info, connection.handlers.capabilities())
+        conversation = initialize(config.protocol_version, config.client_info, connection.capabilities())
         negotiated = _carefully(lambda: link.drive(conversation, deadline))
         _log.debug("%s speaks %s over %s", connection.server.public, negotiated.revision.version, link.transport.name)
 

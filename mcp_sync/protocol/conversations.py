@@ -10,31 +10,26 @@ from typing import Any, Dict, Generator, List, Mapping, NamedTuple, Optional, Se
 
 from pydantic import ValidationError
 
-from ..errors import MCPCancelledError, MCPHandshakeError, MCPProtocolError, MCPServerError
+from ..errors import MCPHandshakeError, MCPProtocolError
 from .escape import excerpt
 from .revisions import REVISIONS, Revision, with_handshake
 
 __all__ = [
     "Agree",
     "Ask",
+    "Following",
     "Inputs",
     "Negotiated",
     "Pause",
     "Tell",
     "discover",
-    "finish",
     "initialize",
-    "is_complete",
     "list_pages",
+    "mutual",
 ]
 
 _MAX_PAGES = 100
 _MAX_ITEMS = 10_000
-_MAX_ROUNDS = 10
-# Seconds between two looks at a task: where the server gives none, and the limits of what it gives.
-_POLL_SECONDS = 1.0
-_SHORTEST_POLL = 0.05
-_LONGEST_POLL = 60.0
 
 
 class Ask(NamedTuple):
@@ -66,6 +61,17 @@ class Pause(NamedTuple):
     """Wait before the next step."""
 
     seconds: float
+
+
+class Following(NamedTuple):
+    """A task is followed from here on; ``status`` is what the server says of it now, if it says something new.
+
+    ``looks`` counts how often it was looked at.
+    """
+
+    task_id: str
+    status: Optional[str]
+    looks: int
 
 
 class Negotiated(NamedTuple):
@@ -143,80 +149,6 @@ def mutual(offered: object, version: Optional[str]) -> Optional[Revision]:
     """The newest revision without a handshake that both sides speak."""
     wanted = [row for row in REVISIONS.values() if not row.has_handshake and version in (None, row.version)]
     return next((row for row in reversed(wanted) if isinstance(offered, list) and row.version in offered), None)
-
-
-def is_complete(result: Mapping[str, Any]) -> bool:
-    """Whether a result is the last one; one that does not say is (2026-07-28, Basic, Responses)."""
-    return result.get("resultType", "complete") not in ("input_required", "task")
-
-
-def finish(method: str, params: Mapping[str, Any], result: Dict[str, Any]) -> Generator[Any, Any, Dict[str, Any]]:
-    """What leads from a first result to the complete one: rounds of input, and tasks (2026-07-28, Multi Round-Trip
-    Requests).
-    """
-    for _ in range(_MAX_ROUNDS):
-        kind = result.get("resultType")
-        if kind == "input_required":
-            again = {key: value for key, value in params.items() if key not in ("inputResponses", "requestState")}
-            wanted = result.get("inputRequests")
-            if isinstance(wanted, Mapping) and wanted:
-                again["inputResponses"] = yield Inputs(wanted)
-            elif "requestState" not in result:
-                raise MCPProtocolError(
-                    "the server wants input, but does not say which", method=method, outcome="unknown"
-                )
-            if "requestState" in result:
-                # Opaque: sent back as it came, with this retry alone.
-                again["requestState"] = result["requestState"]
-            result = yield Ask(method, again)
-        elif kind == "task":
-            result = yield from follow_task(result)
-        else:
-            return result
-    raise MCPProtocolError(
-        f"the server wanted input {_MAX_ROUNDS} times, which is where this client stops",
-        method=method,
-        outcome="unknown",
-    )
-
-
-def follow_task(handle: Mapping[str, Any]) -> Generator[Any, Any, Dict[str, Any]]:
-    """Poll a task of the extension ``io.modelcontextprotocol/tasks`` to its end (2026-07-28, SEP-2663)."""
-    task_id = handle.get("taskId")
-    if not isinstance(task_id, str):
-        raise MCPProtocolError("the server answered with a task that has no id", outcome="unknown")
-    state = handle
-    while True:
-        status = state.get("status")
-        if status == "completed":
-            result = state.get("result")
-            if not isinstance(result, dict):
-                raise MCPProtocolError(
-                    "the server says that a task is complete, but gives no result", outcome="unknown"
-                )
-            return {key: value for key, value in result.items() if key != "resultType" or value != "task"}
-        if status == "failed":
-            error = state.get("error")
-            error = error if isinstance(error, dict) else {}
-            code = error.get("code")
-            raise MCPServerError(
-                f"the task failed: {error.get('message', state.get('statusMessage'))}",
-                code=code if isinstance(code, int) else 0,
-                data=error.get("data"),
-                outcome="unknown",
-            )
-        if status == "cancelled":
-            raise MCPCancelledError("the server cancelled the task", outcome="unknown")
-        wanted = state.get("inputRequests")
-        if status == "input_required" and isinstance(wanted, Mapping) and wanted:
-            answers = yield Inputs(wanted)
-            yield Ask("tasks/update", {"taskId": task_id, "inputResponses": answers})
-        interval = state.get("pollIntervalMs", state.get("pollInterval"))
-        seconds = (
-            interval / 1000 if isinstance(interval, (int, float)) and not isinstance(interval, bool) else _POLL_SECONDS
-        )
-        yield Pause(min(max(seconds, _SHORTEST_POLL), _LONGEST_POLL))
-        state = yield Ask("tasks/get", {"taskId": task_id})
 
 
 def list_pages(method: str, field: str) -> Generator[Ask, Dict[str, Any], List[Any]]:

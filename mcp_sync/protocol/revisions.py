@@ -19,18 +19,10 @@ class Revision:
     # initialize and notifications/initialized open a session (up to 2025-11-25); else every request carries its
     # own metadata.
     has_handshake: bool
-    # Streamable HTTP exists (since 2025-03-26).
-    has_streamable_http: bool
     # HTTP requests after the handshake say MCP-Protocol-Version (since 2025-06-18).
     has_version_header: bool
-    # Elicitation of the URL mode exists and capabilities name the modes (since 2025-11-25).
-    has_elicitation_modes: bool
-    # Elicitation exists at all (since 2025-06-18).
-    has_elicitation: bool
-    # Sampling with tools exists (since 2025-11-25).
-    has_sampling_tools: bool
-    # Completion takes a context of the arguments already resolved (since 2025-06-18).
-    has_completion_context: bool
+    # Tasks are an extension that both sides declare (since 2026-07-28).
+    has_tasks_extension: bool
 
 
 def _row(version: str, **traits: bool) -> Revision:
@@ -39,33 +31,21 @@ def _row(version: str, **traits: bool) -> Revision:
 
 
 _2024_11_05 = _row("2024-11-05", has_handshake=True)
-_2025_03_26 = _row("2025-03-26", has_handshake=True, has_streamable_http=True)
+_2025_03_26 = _row("2025-03-26", has_handshake=True)
 _2025_06_18 = _row(
     "2025-06-18",
     has_handshake=True,
-    has_streamable_http=True,
     has_version_header=True,
-    has_elicitation=True,
-    has_completion_context=True,
 )
 _2025_11_25 = _row(
     "2025-11-25",
     has_handshake=True,
-    has_streamable_http=True,
     has_version_header=True,
-    has_elicitation=True,
-    has_completion_context=True,
-    has_elicitation_modes=True,
-    has_sampling_tools=True,
 )
 _2026_07_28 = _row(
     "2026-07-28",
-    has_streamable_http=True,
+    has_tasks_extension=True,
     has_version_header=True,
-    has_elicitation=True,
-    has_completion_context=True,
-    has_elicitation_modes=True,
-    has_sampling_tools=True,
 )
 
 # Oldest first.

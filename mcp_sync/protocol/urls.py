@@ -112,7 +112,8 @@ def resolve_endpoint(base: str, endpoint: str) -> str:
         problem = "cannot be parsed"
     if problem:
         raise MCPHandshakeError(
-            f"the server names {excerpt(text.split('?')[0])!r} as its endpoint, which {problem}; nothing was sent "
+            f"the server names {public_url(target) if '@' in text else excerpt(text.split('?')[0])!r} as its "
+            f"endpoint, which {problem}; nothing was sent "
             "there",
             outcome="not_sent",
         )

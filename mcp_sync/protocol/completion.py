@@ -1,0 +1,121 @@
+"""What leads from the first answer to a request to its complete result: rounds of input, and tasks.
+
+Runs on: any thread; a conversation belongs to the one that drives it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Dict, Generator, Mapping, Optional
+
+from ..errors import MCPCancelledError, MCPProtocolError, MCPServerError
+from .conversations import Ask, Following, Inputs, Pause
+
+__all__ = ["finish", "follow", "is_complete", "task_in"]
+
+_MAX_ROUNDS = 10
+# Seconds between two looks at a task: where the server gives none, and the limits of what it gives.
+_POLL_SECONDS = 1.0
+_SHORTEST_POLL = 0.05
+_LONGEST_POLL = 60.0
+
+Conversation = Generator[Any, Any, Dict[str, Any]]
+
+
+def task_in(result: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+    """The task that a result hands over, or None where it is no such result.
+
+    The extension says ``resultType: "task"``, 2025-11-25 has a ``task`` and nothing that a tool would answer.
+    """
+    if result.get("resultType") == "task":
+        return result
+    task = result.get("task")
+    return task if isinstance(task, Mapping) and "taskId" in task and "content" not in result else None
+
+
+def is_complete(result: Mapping[str, Any]) -> bool:
+    """Whether a result is the last one; one that does not say is (2026-07-28, Basic, Responses)."""
+    kind = result.get("resultType")
+    return kind != "input_required" and kind != "task" and "task" not in result
+
+
+def finish(method: str, params: Mapping[str, Any], result: Dict[str, Any]) -> Conversation:
+    """Go on until the result is complete (2026-07-28, Multi Round-Trip Requests, and SEP-2663; 2025-11-25, Tasks)."""
+    for _ in range(_MAX_ROUNDS):
+        task = task_in(result)
+        if task is not None:
+            result = yield from follow(task, result.get("resultType") != "task")
+        elif result.get("resultType") == "input_required":
+            again = {key: value for key, value in params.items() if key not in ("inputResponses", "requestState")}
+            wanted = result.get("inputRequests")
+            if isinstance(wanted, Mapping) and wanted:
+                again["inputResponses"] = yield Inputs(wanted)
+            elif "requestState" not in result:
+                raise MCPProtocolError(
+                    "the server wants input, but does not say which", method=method, outcome="unknown"
+                )
+            if "requestState" in result:
+                # Opaque: sent back as it came, with this retry alone.
+                again["requestState"] = result["requestState"]
+            result = yield Ask(method, again)
+        else:
+            return result
+    raise MCPProtocolError(
+        f"the server wanted input {_MAX_ROUNDS} times, which is where this client stops",
+        method=method,
+        outcome="unknown",
+    )
+
+
+def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
+    """Poll a task to its end, and return what the request would have been answered with.
+
+    Parameters:
+        is_session_bound: a task of 2025-11-25: its result is asked for apart, and its input comes as requests.
+    """
+    task_id = task.get("taskId")
+    if not isinstance(task_id, str):
+        raise MCPProtocolError("the server answered with a task that has no id", outcome="unknown")
+    said: Optional[str] = None
+    for looks in itertools.count():
+        status, message = task.get("status"), task.get("statusMessage")
+        yield Following(task_id, message if isinstance(message, str) and message != said else None, looks)
+        said = message
+        if status == "cancelled":
+            raise MCPCancelledError("the server cancelled the task", outcome="unknown")
+        if is_session_bound and status in ("completed", "failed", "input_required"):
+            # It blocks until the end, and the server's questions come meanwhile (2025-11-25, Tasks, Input Required).
+            result: Dict[str, Any] = yield Ask("tasks/result", {"taskId": task_id})
+            return result
+        if status in ("completed", "failed"):
+            return _outcome(task)
+        wanted = task.get("inputRequests")
+        if status == "input_required" and isinstance(wanted, Mapping) and wanted:
+            answers = yield Inputs(wanted)
+            yield Ask("tasks/update", {"taskId": task_id, "inputResponses": answers})
+        yield Pause(_interval(task))
+        task = yield Ask("tasks/get", {"taskId": task_id})
+    raise AssertionError("unreachable")
+
+
+def _interval(task: Mapping[str, Any]) -> float:
+    given = task.get("pollIntervalMs", task.get("pollInterval"))
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    return min(max(given / 1000 if is_number else _POLL_SECONDS, _SHORTEST_POLL), _LONGEST_POLL)  # type: ignore[operator]  # it is a number
+
+
+def _outcome(task: Mapping[str, Any]) -> Dict[str, Any]:
+    if task.get("status") == "completed":
+        result = task.get("result")
+        if isinstance(result, dict):
+            return result
+        raise MCPProtocolError("the server says that a task is complete, but gives no result", outcome="unknown")
+    error = task.get("error")
+    error = error if isinstance(error, dict) else {}
+    code = error.get("code")
+    raise MCPServerError(
+        f"the task failed: {error.get('message', task.get('statusMessage'))}",
+        code=code if isinstance(code, int) else 0,
+        data=error.get("data"),
+        outcome="unknown",
+    )
