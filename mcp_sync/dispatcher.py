@@ -61,7 +61,6 @@ class Waiter:
         "failure",
         "id",
         "inbox",
-        "pumped",
         "wants",
     )
 
@@ -76,8 +75,6 @@ class Waiter:
         self.dropped = 0
         # The HTTP request that carries the call, to be stopped when the answer comes by another way.
         self.exchange: Optional[Exchange] = None
-        # A thread of ours reads the call's own response, and the caller waits for the event.
-        self.pumped = False
         self._room: Optional[threading.Event] = None
         self._behind = False
 
@@ -99,12 +96,7 @@ class Waiter:
 
     def take(self) -> List[Message]:
         """What is in the inbox."""
-        inbox, taken = self.inbox, []
-        while True:
-            try:
-                taken.append(inbox.popleft())
-            except IndexError:
-                break
+        taken = _drained(self.inbox)
         self._behind = False
         room = self._room
         if room is not None:
@@ -148,6 +140,7 @@ class Dispatcher:
     Parameters:
         asked: gets the requests of the server; must not block.
         notified: gets the notifications that belong to no call; must not block.
+        wants_progress: whether ``notified`` gets progress too.
         on_lost: is told once, after all waiters, that the shared stream is gone.
     """
 
@@ -156,7 +149,9 @@ class Dispatcher:
         asked: Callable[[Message], None],
         notified: Callable[[Message], None],
         on_lost: Callable[[MCPClientError], None],
+        wants_progress: bool = False,
     ) -> None:
+        self._wants_progress = wants_progress
         self._asked = asked
         self._notified = notified
         self._on_lost = on_lost
@@ -212,9 +207,12 @@ class Dispatcher:
     # What arrives
 
     def start(self) -> None:
-        """Start the dispatcher thread, for a transport with a shared stream."""
-        self._thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
-        self._thread.start()
+        """Start the dispatcher thread, for a transport with a shared stream. Idempotent."""
+        with self._lock:
+            if self._thread is not None:
+                return
+            self._thread = thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+        thread.start()
 
     def arrived(self, messages: List[Message]) -> None:
         """Messages came on the shared stream (called by the transport's reader)."""
@@ -251,14 +249,14 @@ class Dispatcher:
 
     def _route_one(self, message: Message, via: Optional[Waiter]) -> None:
         method = message.get("method")
-        if method is None:
+        if method == "notifications/progress":
+            self._progressed(message, via)
+        elif method is None:
             self._settle(message, via)
         elif not isinstance(method, str):
             _log.warning("a message whose method is no string is skipped")
         elif "id" in message:
             self._asked(message)
-        elif method == "notifications/progress":
-            self._progressed(message, via)
         else:
             self._inform(message, via)
 
@@ -286,7 +284,8 @@ class Dispatcher:
         waiter = None if token is None else self._waiters.get(token)
         if waiter is not None and waiter.wants is not None and (via is None or waiter is via):
             waiter.deliver(message)
-        self._notified(message)
+        if self._wants_progress:
+            self._notified(message)
 
     def _inform(self, message: Message, via: Optional[Waiter]) -> None:
         # On a shared stream the server does not say which call a log message belongs to: every open stream sees it.
@@ -305,6 +304,15 @@ class Dispatcher:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(deadline.remaining)
+
+
+def _drained(inbox: Deque[Message]) -> List[Message]:
+    taken: List[Message] = []
+    while True:
+        try:
+            taken.append(inbox.popleft())
+        except IndexError:
+            return taken
 
 
 def _copies_of(error: MCPClientError) -> Failure:

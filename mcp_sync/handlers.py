@@ -5,6 +5,7 @@ Runs on: worker threads, never the reader or the dispatcher; a handler may call 
 
 from __future__ import annotations
 
+import functools
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
@@ -217,23 +218,28 @@ def _root(item: object) -> Any:
     return Root(uri=item.resolve().as_uri()) if isinstance(item, Path) else _checked(item, Root)
 
 
-def _progress_of(message: Message) -> Progress:
-    from .protocol.types import Progress
+@functools.cache
+def _models() -> Any:
+    """Progress, LogMessage and Notification: imported when first needed, looked up once."""
+    from .protocol.types import LogMessage, Notification, Progress
 
-    return Progress.model_validate(message.get("params"))
+    return Progress, LogMessage, Notification
+
+
+def _progress_of(message: Message) -> Progress:
+    progress: Progress = _models()[0].model_validate(message.get("params"))
+    return progress
 
 
 def _log_of(message: Message) -> LogMessage:
-    from .protocol.types import LogMessage
-
-    return LogMessage.model_validate(message.get("params"))
+    log: LogMessage = _models()[1].model_validate(message.get("params"))
+    return log
 
 
 def notification_of(message: Message) -> Notification:
     """The notification as a model."""
-    from .protocol.types import Notification
-
-    return Notification(method=message["method"], params=message.get("params") or {})
+    note: Notification = _models()[2](method=message["method"], params=message.get("params") or {})
+    return note
 
 
 def event_of(message: Message) -> Any:
@@ -244,7 +250,7 @@ def event_of(message: Message) -> Any:
     method = message["method"]
     try:
         if method == "notifications/progress":
-            return _progress_of(message)
+            return _models()[0].model_validate(message.get("params"))
         if method == "notifications/message":
             return _log_of(message)
     except ValidationError:

@@ -60,7 +60,7 @@ class Link:
         self.new_id = new_id
         self.server = server
         serving = make_serving(self._reply)
-        self.dispatcher = Dispatcher(serving.asked, serving.notified, self._on_lost)
+        self.dispatcher = Dispatcher(serving.asked, serving.notified, self._on_lost, serving.wants_progress)
         self.transport = make_transport(self.dispatcher)
         self.negotiated: Optional[Negotiated] = None
         # What requests carry; None before a revision is agreed on.
@@ -76,7 +76,8 @@ class Link:
     def _on_lost(self, error: MCPClientError) -> None:
         self.why = error
         self.lost.set()
-        _log.debug("the session with %s is lost: %s", self.server, error)
+        if not isinstance(error, MCPClosedError):
+            _log.debug("the session with %s is lost: %s", self.server, error)
         for audience in self._crew.audiences:
             audience.hear({"method": ""})
 

@@ -77,6 +77,11 @@ class Serving:
         self._lock = threading.Lock()
         self._open: Set[object] = set()
 
+    @property
+    def wants_progress(self) -> bool:
+        """Whether anybody wants to hear of progress beside the call that it belongs to."""
+        return self._handlers.wants_progress
+
     def asked(self, message: Message) -> None:
         """The server has sent a request."""
         id, method, params = message["id"], message["method"], message.get("params")

@@ -48,8 +48,7 @@ def show() -> None:
         title('The handshake, as it passes: MCPClient(url, transport="sse")')
         with closing(Wiretap(url, frame)) as tap, MCPClient(tap.url, transport="sse") as client:
             tap.quiet()
-            name = "a server" if client.server_info is None else client.server_info.name
-            console.print(Text(one_line(f"connected to {name}, MCP {client.protocol_version}")))
+            console.print(Text(one_line(f"connected to {client.server_info.name}, MCP {client.protocol_version}")))
 
             title("client.list_tools()")
             for tool in client.list_tools():

@@ -12,6 +12,7 @@ from urllib3.response import HTTPResponse
 
 from ..errors import MCPClientError, MCPProtocolError
 from ..protocol.escape import excerpt
+from .chunked import read_chunks, wire_of
 from .exchange import Exchange, watch
 from .failures import translate
 
@@ -107,9 +108,8 @@ class Response:
     def _pieces(self) -> Iterator[bytes]:
         raw = self._raw
         encoded = "content-encoding" in self.headers
-        if raw.chunked and not encoded:
-            # Half the cost of read1, but on other bodies it would wait for the piece to fill.
-            yield from raw.read_chunked(_PIECE, decode_content=False)
+        if raw.chunked and not encoded and wire_of(raw) is not None:
+            yield from read_chunks(raw)
         else:
             while True:
                 piece = raw.read1(_PIECE, decode_content=encoded)

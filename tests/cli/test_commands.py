@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -192,3 +193,20 @@ def test_without_the_server_it_says_what_to_install(command: str) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("error: the bundled server needs Python 3.10+ and `pip install 'mcp-sync[demo]'`")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a single child")
+def test_ctrl_c_ends_with_status_130(demo_url: str) -> None:
+    command = [sys.executable, "-m", "mcp_sync", "call", demo_url, "generate_numbers", "--progress"]
+    with subprocess.Popen(
+        [*command, '{"count": 1000, "delay": 0.1}'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stderr.readline() == "1/1000 1\n"
+        child.send_signal(signal.SIGINT)
+        complaint = child.stderr.read()
+        assert child.wait(WAIT) == 130
+        assert complaint.endswith("\ninterrupted\n")
+        assert "Traceback" not in complaint
+        assert child.stdout.read() == ""

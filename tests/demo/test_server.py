@@ -24,7 +24,7 @@ TOOLS = [
     "ask_name",
     "fail",
 ]
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "sse": {"transport": "sse"},
     "http": {"transport": "http", "protocol_version": "2025-11-25"},
     "stateless": {"transport": "http", "protocol_version": "2026-07-28"},
@@ -36,12 +36,12 @@ def connect(way: str, url: str, **options: Any) -> MCPClient:
     return MCPClient(STDIO_ARGV if way == "stdio" else url, timeout=WAIT, **WAYS[way], **options)
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(way: str, demo_url: str) -> Iterator[MCPClient]:
     with connect(way, demo_url) as connected:
         yield connected
@@ -55,7 +55,6 @@ def events_of(client: MCPClient, tool: str, arguments: dict[str, Any]) -> tuple[
 
 
 def test_it_says_who_it_is(client: MCPClient) -> None:
-    assert client.server_info is not None
     assert client.server_info.name == "mcp-sync-demo"
     assert client.instructions
 
