@@ -35,7 +35,7 @@ from .server import Command, Remote
 from .serving import Crew, Serving
 from .subscriptions import Subscriptions
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "may_pass"]
 
 _log = logging.getLogger(__name__)
 
@@ -214,6 +214,8 @@ class Connection:
                 raise self._closed_error()
             return link
         except MCPClientError as exc:
+            # Whatever the handshake met: the call that needed the session was not sent.
+            exc.outcome = "not_sent"
             error = attempt.error = exc.during(server=self.server.public)
         except BaseException:
             attempt.error = MCPConnectionError(
@@ -255,7 +257,7 @@ class Connection:
                 return self._open(deadline)
             except MCPClientError as exc:
                 error = exc
-            if attempt >= retries or not _may_pass(error) or deadline.expired:
+            if attempt >= retries or not may_pass(error) or deadline.expired:
                 raise error
             delay = _jittered(min(self.config.retry_delay * 2.0**attempt, _LONGEST_DELAY))
             if isinstance(error, HTTPStatusError) and error.retry_after is not None:
@@ -283,6 +285,7 @@ class Connection:
         try:
             link = self._open_link(self, deadline)
             self._restore(link, deadline)
+            link.made_progress = False  # what the handshake answered does not count
             opened = True
             return link
         except MCPClientError as exc:
@@ -354,7 +357,7 @@ def _jittered(seconds: float) -> float:
     return seconds * random.uniform(0.8, 1.2)
 
 
-def _may_pass(error: MCPClientError) -> bool:
+def may_pass(error: MCPClientError) -> bool:
     """Whether a server that is being restarted could be the reason."""
     if isinstance(error, HTTPStatusError):
         return error.status in _PASSING_STATUS

@@ -141,7 +141,7 @@ class Dispatcher:
         asked: gets the requests of the server; must not block.
         notified: gets the notifications that belong to no call; must not block.
         wants_progress: whether ``notified`` gets progress too.
-        on_lost: is told once, after all waiters, that the shared stream is gone.
+        on_lost: is told once, before all waiters, that the shared stream is gone.
     """
 
     def __init__(
@@ -229,8 +229,9 @@ class Dispatcher:
         while True:
             item = self._queue.get()
             if isinstance(item, MCPClientError):
-                self.abandon(_copies_of(item))
+                # In this order: a caller who is woken may call again at once, and must find the session lost.
                 self._on_lost(item)
+                self.abandon(_copies_of(item))
                 return
             self.route(item)
 

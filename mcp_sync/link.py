@@ -72,6 +72,8 @@ class Link:
         # approached ever more slowly.
         self.made_progress = False
         self._listens = False
+        # A probe was never answered: on a shared stream, whatever comes next may be its answer.
+        self.probe_is_open = False
 
     def _on_lost(self, error: MCPClientError) -> None:
         self.why = error
@@ -259,7 +261,9 @@ class Call:
         if waiter.answer is not None:
             return  # it came all the same
         if waiter.failure is not None:
-            error = waiter.failure()
+            known, error = error.outcome, waiter.failure()
+            if known in ("not_sent", "refused"):
+                error.outcome = known  # the session is lost, but of this request the transport knows more
         raise self._with_context(error)
 
     def _wait(self) -> Iterator[List[Message]]:

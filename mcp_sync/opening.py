@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import requests
 
-from .connection import Connection
+from .connection import Connection, may_pass
 from .deadline import Deadline
 from .errors import (
     AuthorizationError,
@@ -105,17 +105,14 @@ class Opener:
             try:
                 return self._open_found(connection, found, deadline)
             except (HTTPStatusError, MCPHandshakeError) as exc:
-                if isinstance(exc, AuthorizationError) or deadline.expired:
+                if isinstance(exc, AuthorizationError) or may_pass(exc) or deadline.expired:
                     raise
                 _log.debug("%s is not what it was: %s", connection.server.public, exc)
                 with _memory_lock:
                     _memory.pop(key, None)
                 connection.discard()
         link, found = self._search(connection, server.urls, deadline)
-        with _memory_lock:
-            if len(_memory) > 1000:
-                _memory.clear()
-            _memory[key] = found
+        self._remember(key, found)
         return link
 
     # HTTP
@@ -205,8 +202,61 @@ class Opener:
                 link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
         return link
 
+    # stdio
+
     def _open_command(self, connection: Connection, server: Command, deadline: Deadline) -> Link:
-        raise MCPUsageError("servers that are started as a command are not supported yet", outcome="not_sent")
+        """Start the server, and find out what it speaks (2026-07-28, stdio, Backward Compatibility).
+
+        Old servers answer the probe with silence, or die of it: those are started again, and not probed.
+        """
+        if connection.config.transport not in ("auto", "stdio"):
+            raise MCPUsageError(f'transport="{connection.config.transport}" needs a URL, not a command', outcome="not_sent")
+        key = "\0".join([*server.argv, str(connection.config.protocol_version), str(connection.config.cwd)])
+        with _memory_lock:
+            found = _memory.get(key)
+        link = self._start(connection, server, deadline)
+        is_modern = None if found is None else found.is_modern
+        survived = True
+        try:
+            if self._agree_without_handshake(connection, link, deadline, is_modern):
+                self._remember(key, _Found(server.public, "stdio", True))
+                return link
+        except MCPConnectionError as exc:
+            if link.why is None or is_modern:
+                raise
+            _log.debug("%s did not survive server/discover: %s", server.public, exc)
+            survived = False
+        if not survived or link.lost.is_set() or link.probe_is_open:
+            connection.discard()
+            link = self._start(connection, server, deadline)
+        link.stamp = None
+        refused: Optional[MCPHandshakeError] = None
+        try:
+            self._handshake(connection, link, deadline)
+        except MCPHandshakeError as exc:
+            cause = exc.__cause__
+            if not isinstance(cause, MCPServerError) or cause.code != _UNSUPPORTED_VERSION:
+                raise
+            refused = exc
+        # It was only slow to answer the probe, and is set on what that asked for.
+        if refused is not None and not self._agree_without_handshake(connection, link, deadline, True):
+            raise refused
+        self._remember(key, _Found(server.public, "stdio", not link.is_stateful))
+        return link
+
+    def _start(self, connection: Connection, server: Command, deadline: Deadline) -> Link:
+        from .transports.stdio import StdioTransport
+
+        link = connection.new_link(lambda sink: StdioTransport(server.argv, connection.config, sink))
+        link.dispatcher.start()
+        link.transport.open(deadline)
+        return link
+
+    def _remember(self, key: str, found: _Found) -> None:
+        with _memory_lock:
+            if len(_memory) > 1000:
+                _memory.clear()
+            _memory[key] = found
 
     # What is agreed on
 
@@ -277,6 +327,7 @@ class _Probe:
                 if must or isinstance(exc, AuthorizationError) or not _says_legacy(exc):
                     raise
                 _log.debug("%s does not answer server/discover: %s", self._connection.server.public, exc)
+                self._link.probe_is_open = isinstance(exc, MCPTimeoutError)
                 return None
             if error.code != _UNSUPPORTED_VERSION:
                 if error.code in _MODERN_ERRORS:

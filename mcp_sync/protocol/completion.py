@@ -101,7 +101,7 @@ def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
 def _interval(task: Mapping[str, Any]) -> float:
     given = task.get("pollIntervalMs", task.get("pollInterval"))
     is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
-    return min(max(given / 1000 if is_number else _POLL_SECONDS, _SHORTEST_POLL), _LONGEST_POLL)  # type: ignore[operator]  # it is a number
+    return min(max(given / 1000 if is_number else _POLL_SECONDS, _SHORTEST_POLL), _LONGEST_POLL)
 
 
 def _outcome(task: Mapping[str, Any]) -> Dict[str, Any]:

@@ -266,6 +266,15 @@ class Adapter(HTTPAdapter):
         super().init_poolmanager(*args, socket_options=_keepalive_options(), **kwargs)
         _use_our_pools(self.poolmanager)
 
+    def close(self) -> None:
+        # urllib3 closes a pool's idle connections only when nobody refers to the pool any more.
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118  # not a dict: it cannot be iterated
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
         manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=_keepalive_options(), **kwargs)
         _use_our_pools(manager)

@@ -340,9 +340,6 @@ class HTTP:
         self.interrupt()
         if self._brought is None:
             self._session.close()
-            # urllib3 closes a pool's idle connections only when nobody refers to it any more.
-            for pool, _ in list(self._pools.values()):
-                pool.close()
 
 
 def _names(headers: object, name: str) -> bool:

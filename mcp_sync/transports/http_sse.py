@@ -160,6 +160,8 @@ class HTTPSSETransport:
                 error = MCPHandshakeError("the stream ended before the endpoint event", outcome="not_sent")
         except MCPClientError as exc:
             error = exc
+            if isinstance(exc, MCPTimeoutError) and self._endpoint is None:
+                error = self._never_located(deadline)
         except Exception as exc:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             _log.exception("the reader of %s failed", public_url(self._url))
             error = MCPConnectionError(f"the reader failed: {type(exc).__name__}", outcome="unknown")

@@ -22,6 +22,8 @@ __all__ = ["Event", "Framer"]
 _BOM = b"\xef\xbb\xbf"
 _ID = re.compile(rb"^id(?::\x20?([^\n]*))?$", re.MULTILINE)
 _RETRY = re.compile(rb"^retry:\x20?([0-9]{1,9})$", re.MULTILINE)
+# A server may send one byte at a time: that many pieces are joined, or each would cost fifty bytes more.
+_PIECES = 4096
 # sseclient-py copies a line eight times and joins lines quadratically: nothing for a small event, 80 MB for one of 10.
 _LARGE = 65536
 
@@ -49,6 +51,8 @@ class Framer:
         # What came since the last blank line: pieces, joined only once.
         self._parts: List[bytes] = []
         self._size = 0
+        # How many of the pieces were joined from smaller ones.
+        self._joined = 0
         self._started = False
         # The last piece ended in CR: an LF that follows belongs to it.
         self._after_cr = False
@@ -86,7 +90,7 @@ class Framer:
         if self._parts:
             self._parts.append(chunk[:end])
             blocks = b"".join(self._parts)
-            self._parts = []
+            self._parts, self._joined = [], 0
         else:
             blocks = chunk if end == len(chunk) else chunk[:end]
         rest = chunk[end:]
@@ -120,6 +124,9 @@ class Framer:
     def _keep(self, chunk: bytes) -> None:
         self._parts.append(chunk)
         self._size += len(chunk)
+        if len(self._parts) - self._joined > _PIECES:
+            self._parts[self._joined :] = [b"".join(self._parts[self._joined :])]
+            self._joined += 1
         self._at_line_start = chunk.endswith(b"\n")
         if self._size > self._limit:
             raise self._over_the_limit()

@@ -1,0 +1,376 @@
+"""The three pipes of a child process, and the lines in them: waiting for bytes with a limit, and cutting them up.
+
+Runs on: the transport's reader thread for ``read`` and ``close``; its stderr thread for ``read_stderr`` and
+``close_stderr``; one sending thread at a time for ``write``; any thread for ``wake``.
+
+Where there is ``poll``, nothing in here blocks: each wait is for a pipe, the child's exit (a pidfd) or ``wake``, and
+has a time limit. Windows cannot wait for a pipe: there a thread of its own blocks in each, and is freed when the child
+is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import select
+import sys
+import threading
+from typing import Any, List, Mapping, Optional, Set, Union
+
+from ..errors import MCPProtocolError
+from ..protocol.escape import escape, excerpt
+
+__all__ = ["CAN_POLL", "Descriptors", "Lines", "Pipes", "PolledPipes", "PumpedPipes", "ServerLog"]
+
+CAN_POLL = hasattr(select, "poll") and sys.platform != "win32"
+# What a pipe of Linux holds.
+_CHUNK = 65536
+# Without a pidfd (macOS, old kernels) a read ends this often, so that its caller can look for the child's exit.
+_LOOK_SECONDS = 0.1
+# Of stderr, this much goes into errors; twice that is kept, so that no secret is cut in two before it is masked.
+_TAIL_BYTES = 2048
+# A longer line is logged in pieces.
+_LONGEST_LINE = 4096
+# Values of the server's environment that are shorter are words like "true", not secrets.
+_SHORTEST_SECRET = 6
+
+
+class Descriptors:
+    """File descriptors that are ours to close, each once: by the thread that uses it, or in a forked process."""
+
+    def __init__(self) -> None:
+        self._open: Set[int] = set()
+
+    def add(self, *descriptors: Optional[int]) -> None:
+        self._open.update(fd for fd in descriptors if fd is not None)
+
+    def close(self, *descriptors: Optional[int]) -> None:
+        for fd in descriptors:
+            if fd is not None and fd in self._open:
+                # In this order: a fork in between must not find a number here that is somebody else's by now.
+                self._open.discard(fd)
+                os.close(fd)
+
+    def close_all(self) -> None:
+        self.close(*self._open)
+
+
+class PolledPipes:
+    """Pipes that are waited for with ``poll``.
+
+    Attributes:
+        written: how many bytes went into stdin.
+        in_doubt: whether nobody can tell if there were more.
+        ended: whether stdout has come to its end.
+
+    Parameters:
+        fds: gets the descriptors that are opened here; the three are in it.
+        pid: of the child.
+    """
+
+    def __init__(self, fds: Descriptors, stdin: int, stdout: int, stderr: int, pid: int) -> None:
+        self.written = 0
+        self.in_doubt = False
+        self.ended = False
+        self._fds = fds
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
+        # Guards the wake pipe's closing against ``wake``. Reentrant, because a finalizer that wakes may run inside.
+        self._guard = threading.RLock()
+        # A byte in it, which nobody takes out, frees everybody who waits, now and later.
+        self._wake_read, self._wake_write = os.pipe()
+        fds.add(self._wake_read, self._wake_write)
+        os.set_blocking(self._wake_write, False)
+        os.set_blocking(stdin, False)
+        # One for the reader and one for the stderr thread: each closes its own.
+        self._exit, self._exit_too = _open_pidfd(pid), _open_pidfd(pid)
+        fds.add(self._exit, self._exit_too)
+        self._reading = _poller(stdout, self._wake_read, self._exit)
+        self._reading_stderr = _poller(stderr, self._exit_too)
+        self._writing = _poller(self._wake_read)
+        self._writing.register(stdin, select.POLLOUT)
+
+    def read(self, seconds: float) -> Optional[bytes]:
+        """What has come from stdout; b"" at its end; None when ``seconds`` passed, the child exited, or ``wake`` was
+        called, each of the latter two once.
+        """
+        data = _read(self._stdout, self._reading, self._exit, seconds)
+        if data == b"":
+            self.ended = True
+        return data
+
+    def read_stderr(self, seconds: float) -> Optional[bytes]:
+        """The same for stderr, which ``wake`` does not touch."""
+        return _read(self._stderr, self._reading_stderr, self._exit_too, seconds)
+
+    def write(self, data: memoryview, seconds: float) -> None:
+        """Write as much as the pipe takes at once, waiting for room if there is none; ``written`` says how much.
+
+        Raises:
+            OSError: the other end is closed.
+        """
+        if not self._write_some(data) and self._writing.poll(_milliseconds(seconds)):
+            self._write_some(data)
+
+    def _write_some(self, data: memoryview) -> bool:
+        # A signal handler can raise right after the system call, before its result is seen.
+        self.in_doubt = True
+        try:
+            count = os.write(self._stdin, data)
+        except OSError as exc:
+            self.in_doubt = False
+            if isinstance(exc, BlockingIOError):
+                return False
+            raise
+        self.written += count
+        self.in_doubt = False
+        return True
+
+    def wake(self) -> None:
+        """Free everybody who waits for stdin or stdout. Any thread; does not block."""
+        with self._guard:
+            if self._wake_write >= 0:
+                try:
+                    os.write(self._wake_write, b"\0")
+                except BlockingIOError:
+                    pass  # full of wakes
+
+    def close_stdin(self) -> None:
+        self._fds.close(self._stdin)
+
+    def close_stderr(self) -> None:
+        self._fds.close(self._stderr, self._exit_too)
+
+    def close(self) -> None:
+        """Close the rest."""
+        self._fds.close(self._stdout, self._exit)
+        with self._guard:
+            descriptors = self._wake_read, self._wake_write
+            self._wake_write = -1
+            self._fds.close(*descriptors)
+
+
+def _open_pidfd(pid: int) -> Optional[int]:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None  # an old kernel, a sandbox, or somebody has reaped our child already
+
+
+def _poller(*descriptors: Optional[int]) -> Any:
+    poller = select.poll()
+    for fd in descriptors:
+        if fd is not None:
+            poller.register(fd, select.POLLIN)
+    return poller
+
+
+def _read(fd: int, poller: Any, exit_fd: Optional[int], seconds: float) -> Optional[bytes]:
+    data: Optional[bytes] = None
+    if exit_fd is None:
+        seconds = min(seconds, _LOOK_SECONDS)
+    for ready, _ in poller.poll(_milliseconds(seconds)):
+        if ready == fd:
+            data = os.read(fd, _CHUNK)
+        if ready != fd or not data:
+            poller.unregister(ready)  # it stays ready, and has nothing more to say
+    return data
+
+
+def _milliseconds(seconds: float) -> float:
+    return min(seconds * 1000.0, 1e9)
+
+
+class PumpedPipes:
+    """Pipes that cannot be waited for: one thread blocks in stdout, one in stdin, the stderr thread in stderr. See
+    ``PolledPipes``.
+
+    These threads end because the child does, and its end of each pipe is closed then.
+    """
+
+    def __init__(self, fds: Descriptors, stdin: int, stdout: int, stderr: int) -> None:
+        self.written = 0
+        self.in_doubt = False
+        self.ended = False
+        self._fds = fds
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
+        self._chunks: queue.Queue[bytes] = queue.Queue(4)
+        # What is to be written; None ends the thread that writes, which closes stdin.
+        self._jobs: queue.SimpleQueue[Optional[memoryview]] = queue.SimpleQueue()
+        self._failure: Optional[OSError] = None
+        # Set when a job is done, and by ``wake``.
+        self._done = threading.Event()
+        self._woken = False
+        self._closed = False
+        for pump in (self._pump_out, self._pump_in):
+            threading.Thread(target=pump, name="mcp-sync-pump", daemon=True).start()
+
+    def _pump_out(self) -> None:
+        data = b"-"
+        while data and not self._closed:
+            data = _read_blocking(self._stdout)
+            while not self._closed:
+                try:
+                    self._chunks.put(data, timeout=_LOOK_SECONDS)
+                    break
+                except queue.Full:
+                    continue
+        self._fds.close(self._stdout)
+
+    def _pump_in(self) -> None:
+        for job in iter(self._jobs.get, None):
+            rest = job
+            try:
+                while rest:
+                    count = os.write(self._stdin, rest)
+                    self.written += count
+                    rest = rest[count:]
+            except OSError as exc:
+                self._failure = exc
+            self.in_doubt = False
+            self._done.set()
+        self._fds.close(self._stdin)
+
+    def read(self, seconds: float) -> Optional[bytes]:
+        try:
+            data = self._chunks.get(timeout=min(seconds, _LOOK_SECONDS))
+        except queue.Empty:
+            return None
+        if not data:
+            self.ended = True
+        return data
+
+    def read_stderr(self, seconds: float) -> Optional[bytes]:
+        return _read_blocking(self._stderr)
+
+    def write(self, data: memoryview, seconds: float) -> None:
+        self._done.clear()
+        self.in_doubt = True
+        self._jobs.put(data)
+        if not self._woken:
+            self._done.wait(seconds)
+        if self._failure is not None:
+            raise self._failure
+
+    def wake(self) -> None:
+        self._woken = True
+        self._done.set()
+
+    def close_stdin(self) -> None:
+        self._jobs.put(None)
+
+    def close_stderr(self) -> None:
+        self._fds.close(self._stderr)
+
+    def close(self) -> None:
+        self._closed = True
+        self._jobs.put(None)
+
+
+def _read_blocking(fd: int) -> bytes:
+    try:
+        return os.read(fd, _CHUNK)
+    except OSError:
+        return b""
+
+
+Pipes = Union[PolledPipes, PumpedPipes]
+
+
+class Lines:
+    """Cuts one stream into lines, in linear time.
+
+    Parameters:
+        limit: the longest line in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # What came since the last line end: pieces of some size, joined only once.
+        self._rest: List[bytearray] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> List[bytes]:
+        """The lines that ``chunk`` completes, without their ends; what the stream's end cuts off is never returned.
+
+        Raises:
+            MCPProtocolError: a line is over the limit.
+        """
+        lines = chunk.split(b"\n")
+        if len(lines) > 1:
+            if self._rest:
+                lines[0] = b"".join([*self._rest, lines[0]])
+                self._rest.clear()
+            self._size = 0
+        self._keep(lines[-1])
+        if self._size > self._limit or max(map(len, lines)) > self._limit:
+            raise MCPProtocolError(
+                f"the server sent a message over the limit of {self._limit} bytes; raise max_message_bytes if that is "
+                "intended",
+                outcome="unknown",
+            )
+        return lines[:-1]
+
+    def _keep(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._rest and len(self._rest[-1]) < _CHUNK:
+            self._rest[-1] += piece
+        elif piece:
+            self._rest.append(bytearray(piece))
+
+
+class ServerLog:
+    """What a server writes to stderr: its end, for errors, and each line, for the log.
+
+    Parameters:
+        log: gets the lines, at INFO.
+        server: its name.
+        env: the environment that the server was given; its values are masked.
+    """
+
+    def __init__(self, log: logging.Logger, server: str, env: Mapping[str, str]) -> None:
+        self.server = server
+        self._log = log
+        secrets = [(value, f"${name}") for name, value in env.items() if len(value) >= _SHORTEST_SECRET]
+        self._secrets = sorted(secrets, key=lambda secret: -len(secret[0]))
+        self._last = b""
+        self._line = b""
+
+    def wrote(self, chunk: bytes) -> None:
+        self._last = (self._last + chunk[-2 * _TAIL_BYTES :])[-2 * _TAIL_BYTES :]
+        if not self._log.isEnabledFor(logging.INFO):
+            return
+        lines = (self._line + chunk).split(b"\n")
+        self._line = lines.pop()
+        if len(self._line) > _LONGEST_LINE:
+            lines.append(self._line)
+            self._line = b""
+        for line in lines:
+            self._say(line)
+
+    def flush(self) -> None:
+        """There is no more."""
+        self._say(self._line)
+        self._line = b""
+
+    def _say(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip()
+        if text:
+            try:
+                self._log.info("%s: %s", self.server, excerpt(self.masked(text), _LONGEST_LINE))
+            except Exception:  # noqa: BLE001, S110  # a filter of the user's that fails must not fill the server's pipe
+                pass
+
+    def masked(self, text: str) -> str:
+        """``text`` with the values of the environment replaced by their names."""
+        for value, name in self._secrets:
+            text = text.replace(value, name)
+        return text
+
+    def tail(self) -> str:
+        """The last 2 kB, to be added to an error's text."""
+        text = self.masked(self._last.decode("utf-8", "replace").replace("\r\n", "\n"))
+        text = escape(text.encode("utf-8")[-_TAIL_BYTES:].decode("utf-8", "ignore")).strip()
+        return f"; it wrote to stderr:\n{text}" if text else "; it wrote nothing to stderr"
