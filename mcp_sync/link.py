@@ -249,6 +249,11 @@ class Call:
         try:
             link.dispatcher.expect(waiter)
             incoming = link.transport.send(self._message, self._deadline, waiter, self._headers)
+            if incoming is not None and waiter.wants is not None and link.transport.aside_is_open:
+                # Some servers send a call's progress beside its response: whoever wants to see it at once needs a
+                # thread that reads the response meanwhile.
+                threading.Thread(target=self._pump, args=(incoming,), name="mcp-sync-response", daemon=True).start()
+                incoming = None
             yield from self._wait() if incoming is None else self._read(incoming)
             return
         except MCPClientError as exc:
@@ -284,13 +289,13 @@ class Call:
             if settled:
                 return
 
-    def _read(self, incoming: Iterator[List[Message]]) -> Iterator[List[Message]]:
+    def _read(self, incoming: Iterator[List[Message]], pumped: bool = False) -> Iterator[List[Message]]:
         """The answer comes on the request's own response, which is read here."""
         waiter = self._waiter
         try:
             for messages in incoming:
                 self._link.dispatcher.route(messages, waiter)
-                if waiter.wants is not None:
+                if waiter.wants is not None and not pumped:
                     batch = waiter.take()
                     if batch:
                         yield batch
@@ -302,6 +307,20 @@ class Call:
             close = getattr(incoming, "close", None)
             if close is not None:
                 close()
+
+    def _pump(self, incoming: Iterator[List[Message]]) -> None:
+        """Read the response on a thread of its own, which ends with it: its exchange is bounded by the deadline."""
+        waiter = self._waiter
+        try:
+            for _ in self._read(incoming, pumped=True):
+                pass
+        except MCPClientError as exc:
+            failure = exc
+            waiter.fail(lambda: failure)
+        except Exception:  # noqa: BLE001  # the caller must not wait for a thread that died
+            _log.exception("the response of a call could not be read")
+            kind = type(exc).__name__
+            waiter.fail(lambda: MCPProtocolError(f"the response could not be read: {kind}", outcome="unknown"))
 
     def answer(self) -> Dict[str, Any]:
         """The result, once ``events`` has ended.

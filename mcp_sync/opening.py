@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
-
-import requests
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .connection import Connection, may_pass
 from .deadline import Deadline
@@ -38,6 +36,9 @@ from .server import Command
 from .transports.http import HTTP, Headers
 from .transports.http_sse import HTTPSSETransport
 from .transports.streamable_http import StreamableHTTPTransport
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["Opener"]
 
@@ -210,7 +211,9 @@ class Opener:
         Old servers answer the probe with silence, or die of it: those are started again, and not probed.
         """
         if connection.config.transport not in ("auto", "stdio"):
-            raise MCPUsageError(f'transport="{connection.config.transport}" needs a URL, not a command', outcome="not_sent")
+            raise MCPUsageError(
+                f'transport="{connection.config.transport}" needs a URL, not a command', outcome="not_sent"
+            )
         key = "\0".join([*server.argv, str(connection.config.protocol_version), str(connection.config.cwd)])
         with _memory_lock:
             found = _memory.get(key)

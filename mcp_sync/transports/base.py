@@ -54,8 +54,14 @@ class Transport(Protocol):
     closing_cancels: bool
     # Whether what a request is about is mirrored into headers.
     has_headers: bool
-    # Set when it is clear whether there is a stream for what belongs to no request.
-    aside_settled: threading.Event
+
+    @property
+    def aside_settled(self) -> threading.Event:
+        """Set when it is clear whether there is a stream for what belongs to no request."""
+
+    @property
+    def aside_is_open(self) -> bool:
+        """Whether something may come in beside the response that a caller is reading."""
 
     @property
     def session_id(self) -> Optional[str]:

@@ -63,6 +63,7 @@ class HTTPSSETransport:
     name = "sse"
     closing_cancels = False
     has_headers = False
+    aside_is_open = False
 
     def __init__(self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink) -> None:
         self._http = http

@@ -2,16 +2,12 @@
 answered by JSON or by a stream of its own.
 
 Runs on: ``send`` and the reading of what it returns on the calling thread: no thread starts and nothing is handed over
-for a call. One reader thread per transport holds the optional GET stream, once ``listen_aside`` was called.
-
-The reader thread ends because every wait in it does: an exchange is freed by ``interrupt``, by the peer or by TCP
-keepalive, a pause by ``interrupt``.
+for a call. The optional GET stream has a thread of its own, in aside.py.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import re
 import threading
 from typing import Iterator, List, Mapping, Optional
@@ -19,7 +15,6 @@ from typing import Iterator, List, Mapping, Optional
 from ..config import MCPClientConfig
 from ..deadline import Deadline
 from ..errors import (
-    HTTPStatusError,
     MCPClientError,
     MCPConnectionError,
     MCPHandshakeError,
@@ -30,31 +25,23 @@ from ..errors import (
 from ..protocol.escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url
+from .aside import GET_HEADERS, AsideStream, delay_before, events_of
 from .base import Delivery, Sink
 from .exchange import Exchange
 from .failures import status_error
 from .http import HTTP
 from .response import Response
-from .sse import Event, Framer
+from .sse import Framer
 
 __all__ = ["StreamableHTTPTransport"]
 
 _log = logging.getLogger(__name__)
 
 _POST_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-# Alone: with application/json beside it, django-mcp-server enters the stream inside its one thread and is dead for
-# everybody.
-_GET_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 # Visible ASCII (2025-11-25, Streamable HTTP, Session Management).
 _SESSION_ID = re.compile(r"[\x21-\x7e]{1,1024}\Z")
 _ABOUT_SESSIONS = re.compile(r"session", re.IGNORECASE)
 
-# A server that gives no ``retry`` is asked again after a second; one that gives 0, after a tenth.
-_DEFAULT_RETRY_MS = 1000
-_LEAST_DELAY = 0.1
-# After an attempt that brought no event: 0.5 s, then 1, 2, ... up to 30.
-_FLOOR_SECONDS = 0.5
-_LONGEST_DELAY = 30.0
 _FAREWELL_SECONDS = 2.0
 _DRAIN_BYTES = 65536
 
@@ -77,7 +64,7 @@ class StreamableHTTPTransport:
         self._url = url
         self._config = config
         self._sink = sink
-        # Guards the session's id, and the start of the reader.
+        # Guards the session's id.
         self._lock = threading.Lock()
         self._session_id: Optional[str] = None
         self._expired = False
@@ -85,11 +72,7 @@ class StreamableHTTPTransport:
         self._stateful = True
         # Headers of every request once a revision is agreed on.
         self._agreed_headers: Mapping[str, str] = {}
-        self._reader: Optional[threading.Thread] = None
-        self._aside = Exchange(float("inf"))
-        # Set when it is clear whether there is a GET stream.
-        self.aside_settled = threading.Event()
-        self.aside_is_open = False
+        self._aside = AsideStream(http, url, config, sink, self._resumption)
         # Set by interrupt(): ends every pause.
         self._over = threading.Event()
 
@@ -256,7 +239,7 @@ class StreamableHTTPTransport:
             progressed = answered = False
             ending: MCPClientError
             try:
-                for events in self._events(response, framer):
+                for events in events_of(response, framer):
                     progressed = True
                     messages = [message for event in events if event.data for message in decode(event.data)]
                     if messages:
@@ -299,105 +282,33 @@ class StreamableHTTPTransport:
         ) from ending
 
     def _resumption(self, framer: Framer) -> Mapping[str, str]:
-        headers = {**_GET_HEADERS, **self._common(self._session_id)}
+        headers = {**GET_HEADERS, **self._common(self._session_id)}
         if framer.last_event_id:
             headers["Last-Event-ID"] = framer.last_event_id
         return headers
 
-    def _events(self, response: Response, framer: Framer) -> Iterator[List[Event]]:
-        for chunk in response.chunks():
-            events = framer.feed(chunk)
-            if events:
-                yield events
-
     def _pause(self, framer: Framer, fruitless: int, deadline: Deadline) -> bool:
         """Wait as long as the server asks for; False where the session ends meanwhile."""
-        asked = (_DEFAULT_RETRY_MS if framer.retry_ms is None else framer.retry_ms) / 1000
-        delay = max(asked, _LEAST_DELAY)
-        if fruitless:
-            delay = max(delay, _FLOOR_SECONDS * 2.0 ** (fruitless - 1) * random.uniform(1.0, 1.25))
-        return not self._over.wait(min(delay, _LONGEST_DELAY, deadline.remaining))
-
-    # The GET stream
+        return not self._over.wait(min(delay_before(framer, fruitless), deadline.remaining))
 
     def listen_aside(self) -> None:
-        """Open the GET stream in the background, for what the server sends outside of any call.
+        """Open the GET stream in the background, for what the server sends outside of any call. Idempotent."""
+        self._aside.start()
 
-        Whether it has one shows in ``aside_is_open``. Idempotent.
-        """
-        with self._lock:
-            if self._reader is not None or self._over.is_set():
-                return
-            self._reader = threading.Thread(target=self._read_aside, name="mcp-sync-reader", daemon=True)
-        try:
-            self._reader.start()
-        except RuntimeError as exc:
-            _log.warning("no thread could be started for the server's own messages: %s", exc)
-            self._reader = None
-            self.aside_settled.set()
+    @property
+    def aside_settled(self) -> threading.Event:
+        """Set when it is clear whether there is a GET stream."""
+        return self._aside.settled
 
-    def _read_aside(self) -> None:
-        framer = Framer(self._config.max_message_bytes)
-        fruitless = 0
-        try:
-            while not self._over.is_set() and fruitless <= self._config.max_retries:
-                progressed = self._read_aside_once(framer)
-                if progressed is None:
-                    break
-                fruitless = 0 if progressed else fruitless + 1
-                framer = framer.continued()
-                self._pause(framer, fruitless, Deadline(float("inf")))
-        except Exception:  # noqa: BLE001  # calls do not depend on this stream
-            _log.exception("the reader of the server's own messages failed")
-        finally:
-            self.aside_is_open = False
-            self.aside_settled.set()
-
-    def _read_aside_once(self, framer: Framer) -> Optional[bool]:
-        """One GET, to its end. Returns whether an event came, or None where there is no such stream."""
-        deadline = Deadline(float("inf"))
-        progressed = False
-        response: Optional[Response] = None
-        try:
-            response = self._http.send(
-                "GET", self._url, self._resumption(framer), None, deadline, exchange=self._aside, streaming=True
-            )
-            if response.status != 200 or response.content_type != "text/event-stream":
-                # 405 is the specification's way to say so; 400, 404, 406 and 409 are other servers'.
-                _log.debug("the server has no stream of its own (HTTP status %d)", response.status)
-                return None
-            response.unbound()
-            self.aside_is_open = True
-            self.aside_settled.set()
-            for events in self._events(response, framer):
-                progressed = True
-                messages = [message for event in events if event.data for message in self._decode(event)]
-                if messages:
-                    self._sink.arrived(messages)
-        except MCPConnectionError as exc:
-            if isinstance(exc, HTTPStatusError):
-                return None
-            _log.debug("the server's own stream broke: %s", exc)
-        except MCPClientError as exc:
-            _log.debug("the server's own stream ended: %s", exc)
-            return None
-        finally:
-            if response is not None:
-                response.close()
-            self._aside = Exchange(float("inf"))
-        return progressed
-
-    def _decode(self, event: Event) -> List[Message]:
-        try:
-            return decode(event.data)
-        except MCPProtocolError as exc:
-            _log.warning("a frame of %d characters is skipped: %s", len(event.data), exc)
-            return []
+    @property
+    def aside_is_open(self) -> bool:
+        return self._aside.is_open
 
     # Ending
 
     def interrupt(self) -> None:
         self._over.set()
+        self._aside.interrupt()
         self._http.interrupt()
 
     def close(self, deadline: Deadline) -> None:
@@ -419,6 +330,4 @@ class StreamableHTTPTransport:
             except MCPClientError as exc:
                 _log.debug("the server did not hear the goodbye: %s", exc)
         self._http.close()
-        reader = self._reader
-        if reader is not None and reader is not threading.current_thread():
-            reader.join(deadline.remaining)
+        self._aside.join(deadline)

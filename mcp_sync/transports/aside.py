@@ -1,0 +1,165 @@
+"""The GET stream of Streamable HTTP: what the server sends outside of any call (2025-03-26 to 2025-11-25).
+
+Runs on: one reader thread, once ``start`` was called; ``interrupt`` and ``join`` on any.
+
+The reader thread ends because every wait in it does: an exchange is freed by the interruption of the transport, by the
+peer or by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers send no head for minutes.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from typing import Callable, Iterator, List, Mapping, Optional
+
+from ..config import MCPClientConfig
+from ..deadline import Deadline
+from ..errors import HTTPStatusError, MCPClientError, MCPConnectionError, MCPProtocolError
+from ..protocol.messages import Message, decode
+from .base import Sink
+from .exchange import Exchange
+from .http import HTTP
+from .response import Response
+from .sse import Event, Framer
+
+__all__ = ["GET_HEADERS", "AsideStream", "delay_before", "events_of"]
+
+_log = logging.getLogger(__name__)
+
+# The one type alone: with application/json beside it, django-mcp-server enters the stream inside its one thread and is
+# dead for everybody.
+GET_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+
+# A server that gives no ``retry`` is asked again after a second; one that gives 0, after a tenth.
+_DEFAULT_RETRY_MS = 1000
+_LEAST_DELAY = 0.1
+# After an attempt that brought no event: 0.5 s, then 1, 2, ... up to 30.
+_FLOOR_SECONDS = 0.5
+_LONGEST_DELAY = 30.0
+
+
+def delay_before(framer: Framer, fruitless: int) -> float:
+    """Seconds to wait before a stream is asked for again.
+
+    Parameters:
+        framer: of the stream so far: it knows what the server asked for.
+        fruitless: how many attempts in a row brought nothing.
+    """
+    asked = (_DEFAULT_RETRY_MS if framer.retry_ms is None else framer.retry_ms) / 1000
+    delay = max(asked, _LEAST_DELAY)
+    if fruitless:
+        delay = max(delay, _FLOOR_SECONDS * 2.0 ** min(fruitless - 1, 10) * random.uniform(1.0, 1.25))
+    return min(delay, _LONGEST_DELAY)
+
+
+def events_of(response: Response, framer: Framer) -> Iterator[List[Event]]:
+    """The events of a stream, those of one read at a time."""
+    for chunk in response.chunks():
+        events = framer.feed(chunk)
+        if events:
+            yield events
+
+
+class AsideStream:
+    """The stream, opened again for as long as the server has it.
+
+    Parameters:
+        headers: gives the headers of the request that goes on where a framer stopped.
+    """
+
+    def __init__(
+        self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink, headers: Callable[[Framer], Mapping[str, str]]
+    ) -> None:
+        self._http = http
+        self._url = url
+        self._config = config
+        self._sink = sink
+        self._headers = headers
+        # Guards the start.
+        self._lock = threading.Lock()
+        self._reader: Optional[threading.Thread] = None
+        self._over = threading.Event()
+        # Set when it is clear whether there is such a stream.
+        self.settled = threading.Event()
+        self.is_open = False
+
+    def start(self) -> None:
+        """Open the stream, in the background. Idempotent."""
+        with self._lock:
+            if self._reader is not None or self._over.is_set():
+                return
+            self._reader = reader = threading.Thread(target=self._read, name="mcp-sync-reader", daemon=True)
+        try:
+            reader.start()
+        except RuntimeError as exc:
+            _log.warning("no thread could be started for the server's own messages: %s", exc)
+            self._reader = None
+            self.settled.set()
+
+    def interrupt(self) -> None:
+        """End the pauses; the exchange is interrupted with the transport's others."""
+        self._over.set()
+
+    def join(self, deadline: Deadline) -> None:
+        reader = self._reader
+        if reader is not None and reader is not threading.current_thread():
+            reader.join(deadline.remaining)
+
+    def _read(self) -> None:
+        framer = Framer(self._config.max_message_bytes)
+        fruitless = 0
+        try:
+            while not self._over.is_set() and fruitless <= self._config.max_retries:
+                progressed = self._read_once(framer)
+                if progressed is None:
+                    break
+                fruitless = 0 if progressed else fruitless + 1
+                framer = framer.continued()
+                self._over.wait(delay_before(framer, fruitless))
+        except Exception:  # noqa: BLE001  # calls do not depend on this stream
+            _log.exception("the reader of the server's own messages failed")
+        finally:
+            self.is_open = False
+            self.settled.set()
+
+    def _read_once(self, framer: Framer) -> Optional[bool]:
+        """One GET, to its end. Returns whether an event came, or None where there is no such stream."""
+        progressed = False
+        response: Optional[Response] = None
+        exchange = Exchange(float("inf"))
+        try:
+            response = self._http.send(
+                "GET", self._url, self._headers(framer), None, Deadline(float("inf")), exchange=exchange, streaming=True
+            )
+            if response.status != 200 or response.content_type != "text/event-stream":
+                # 405 is the specification's way to say so; 400, 404, 406 and 409 are other servers'.
+                _log.debug("the server has no stream of its own (HTTP status %d)", response.status)
+                return None
+            response.unbound()
+            self.is_open = True
+            self.settled.set()
+            for events in events_of(response, framer):
+                progressed = True
+                messages = [message for event in events if event.data for message in self._decode(event)]
+                if messages:
+                    self._sink.arrived(messages)
+        except MCPConnectionError as exc:
+            if isinstance(exc, HTTPStatusError):
+                return None
+            _log.debug("the server's own stream broke: %s", exc)
+        except MCPClientError as exc:
+            _log.debug("the server's own stream ended: %s", exc)
+            return None
+        finally:
+            self.is_open = False
+            if response is not None:
+                response.close()
+        return progressed
+
+    def _decode(self, event: Event) -> List[Message]:
+        try:
+            return decode(event.data)
+        except MCPProtocolError as exc:
+            _log.warning("a frame of %d characters is skipped: %s", len(event.data), exc)
+            return []
