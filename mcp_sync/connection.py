@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+import sys
 import threading
 import time
+import warnings
 from typing import Any, Callable, Dict, List, Optional, Union
 
 from .cache import ResultCache
@@ -202,6 +204,7 @@ class Connection:
     def _make(self, attempt: _Attempt, lost: Optional[Link], deadline: Deadline) -> Link:
         error: MCPClientError
         try:
+            warn_in_event_loop()
             self._retire(lost, deadline)
             link = self._open_patiently(lost, deadline)
             with self._lock:
@@ -351,6 +354,21 @@ class Connection:
 
     def _gave_up(self) -> MCPClientError:
         return MCPConnectionError("the session was given up", server=self.server.public, outcome="unknown")
+
+
+def warn_in_event_loop() -> None:
+    """Warn a caller whose thread runs an event loop, which stands still while we block.
+
+    In a notebook that is so for every cell, and nobody minds.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None and "ipykernel" not in sys.modules:
+        warnings.warn(
+            "an MCPClient was called on a thread that runs an event loop, which stands still meanwhile; call it "
+            "through asyncio.to_thread",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _jittered(seconds: float) -> float:

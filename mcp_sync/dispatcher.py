@@ -21,7 +21,7 @@ import threading
 from typing import Callable, Deque, Dict, List, Optional, Tuple, Union
 
 from .deadline import Deadline
-from .errors import MCPClientError
+from .errors import MCPClientError, MCPConnectionError
 from .protocol.escape import excerpt
 from .protocol.messages import Message, RequestId, matching_id
 from .transports.exchange import ANSWERED, CLOSED, Exchange, watch
@@ -212,7 +212,11 @@ class Dispatcher:
             if self._thread is not None:
                 return
             self._thread = thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            self._thread = None
+            raise MCPConnectionError(f"no thread could be started: {exc}", outcome="not_sent") from exc
 
     def arrived(self, messages: List[Message]) -> None:
         """Messages came on the shared stream (called by the transport's reader)."""

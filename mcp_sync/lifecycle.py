@@ -69,6 +69,7 @@ class Lifecycle:
         self._lock = threading.Lock()
         self._background = None
         self._operations = None
+        self._opener.after_fork()
         self._holder.renew(self._new_connection())
 
     # State
@@ -281,12 +282,18 @@ def _collected(holder: _Holder) -> None:
     connection = holder.connection
     if holder.pid != os.getpid() or connection.closed or connection.last is None:
         return
-    _thread.start_new_thread(connection.close, (Deadline(connection.config.close_timeout),))
+    _thread.start_new_thread(_close_soon, (connection,))
     warnings.warn(
         f"an MCPClient for {connection.server.public} was not closed; use it in a with block, or call close()",
         ResourceWarning,
         stacklevel=2,
     )
+
+
+def _close_soon(connection: Connection) -> None:
+    """Runs on a bare thread, which the threading module must not get to know: it would list it for ever."""
+    deadline = Deadline(connection.config.close_timeout)
+    threading.Thread(target=connection.close, args=(deadline,), name="mcp-sync-closer", daemon=True).start()
 
 
 def _at_exit() -> None:

@@ -317,7 +317,7 @@ class Call:
         except MCPClientError as exc:
             failure = exc
             waiter.fail(lambda: failure)
-        except Exception:  # noqa: BLE001  # the caller must not wait for a thread that died
+        except Exception as exc:  # noqa: BLE001  # the caller must not wait for a thread that died
             _log.exception("the response of a call could not be read")
             kind = type(exc).__name__
             waiter.fail(lambda: MCPProtocolError(f"the response could not be read: {kind}", outcome="unknown"))

@@ -10,6 +10,7 @@ does not hold any more.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -70,6 +71,15 @@ _memory: Dict[str, _Found] = {}
 _memory_lock = threading.Lock()
 
 
+def _after_fork_in_child() -> None:
+    global _memory_lock
+    _memory_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 class Opener:
     """Opens sessions with one server, and remembers what it found.
 
@@ -83,6 +93,11 @@ class Opener:
         self._auth = auth
         self._headers = headers
         self._session = session
+
+    def after_fork(self) -> None:
+        """In a forked child: the user's own session must not use the parent's connections."""
+        if self._session is not None:
+            HTTP.forget_connections(self._session)
 
     def http(self, connection: Connection, url: str) -> HTTP:
         """What sends requests to ``url``."""

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, Union, ca
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
 from requests.utils import get_netrc_auth
@@ -316,8 +317,16 @@ class HTTP:
             if self._closed and not farewell:
                 raise MCPClosedError("the client is closed", outcome="not_sent")
             self._under_way.add(exchange)
-        if exchange.deadline_at != math.inf:
+        if exchange.deadline_at == math.inf:
+            return
+        try:
             watch.add(exchange)
+        except RuntimeError as exc:
+            with self._lock:
+                self._under_way.discard(exchange)
+            raise MCPConnectionError(
+                f"no thread could be started to watch deadlines: {exc}", outcome="not_sent"
+            ) from exc
 
     def _end(self, exchange: Exchange) -> None:
         watch.discard(exchange)
@@ -334,6 +343,15 @@ class HTTP:
             exchanges = list(self._under_way)
         for exchange in exchanges:
             exchange.stop(CLOSED)
+
+    @staticmethod
+    def forget_connections(session: requests.Session) -> None:
+        """In a forked child: leave the parent's connections alone, and begin with none."""
+        for adapter in session.adapters.values():
+            if isinstance(adapter, HTTPAdapter):
+                # Pickling is how requests itself makes an adapter without connections.
+                pickled: Any = adapter
+                pickled.__setstate__(pickled.__getstate__())
 
     def close(self) -> None:
         """Close the idle connections. Whoever reads a response closes that one."""
