@@ -13,6 +13,7 @@ import os
 import threading
 import warnings
 import weakref
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
@@ -272,6 +273,7 @@ class _Holder:
 # The clients of this process, for what must be done at its end and after a fork.
 _clients: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 _EXIT_SECONDS = 1.0
+_IMPORTED_LATER = ("futures", "listening", "mapping", "operations", "tasks", "tools", "transports.stdio")
 
 
 def _collected(holder: _Holder) -> None:
@@ -303,6 +305,20 @@ def _at_exit() -> None:
             _quietly(functools.partial(client._connection.close, deadline))
 
 
+def _before_fork() -> None:
+    """Import what is otherwise imported at first use: an import that another thread is at when this one forks would
+    never end in the child, and who needs the module there would wait for ever.
+    """
+    if not any(client._connection.last is not None for client in list(_clients)):
+        return
+    from .protocol import types
+
+    for name in types.__all__:
+        getattr(types, name)
+    for name in _IMPORTED_LATER:
+        import_module(f".{name}", __package__)
+
+
 def _after_fork_in_child() -> None:
     for client in list(_clients):
         client._after_fork()
@@ -310,7 +326,7 @@ def _after_fork_in_child() -> None:
 
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
 def _quietly(action: Callable[[], object]) -> None:

@@ -5,7 +5,8 @@ Runs on: ``asked`` and ``notified`` on the thread that brings the message in (th
 workers.
 
 * requests that run a handler: at most 8 at once, 64 more wait, beyond that the server is told that we are busy;
-* pings and refusals: on a thread of their own, so that handlers that block cannot silence them;
+* pings on one thread of their own, refusals on another: neither handlers that block nor a flood of requests that are
+  refused can silence the pings, or what we want to tell the server; 10,000 refusals may wait;
 * notifications: one after the other, in order; 1,000 may wait, then the oldest is dropped.
 """
 
@@ -39,6 +40,8 @@ class Crew:
         self.handlers = Workers("mcp-sync-handler", threads=8, backlog=64)
         self.notices = Workers("mcp-sync-notice", threads=1, backlog=1000, drop_oldest=True)
         self.errands = Workers("mcp-sync-errand", threads=1, backlog=1000)
+        self.pings = Workers("mcp-sync-ping", threads=1, backlog=1000)
+        self.refusals = Workers("mcp-sync-refusal", threads=1, backlog=10_000)
         # Guards the list, which is replaced and never changed.
         self._lock = threading.Lock()
         self._audiences: List[Audience] = []
@@ -56,7 +59,7 @@ class Crew:
         return self._audiences
 
     def close(self) -> None:
-        for workers in (self.handlers, self.notices, self.errands):
+        for workers in (self.handlers, self.notices, self.errands, self.pings, self.refusals):
             workers.close()
 
 
@@ -88,10 +91,10 @@ class Serving:
         if isinstance(id, bool) or not isinstance(id, (int, str, float)):
             _log.warning("a request of the server without a usable id is skipped")
         elif method == "ping":
-            self._send_soon(result_answer(id, {}))
+            self._send_soon(self._crew.pings, result_answer(id, {}))
         elif not isinstance(method, str) or not self._handlers.can_answer(method):
             _log.debug("the server asked for %s, which this client does not answer", excerpt(str(method)))
-            self._send_soon(error_answer(id, METHOD_NOT_FOUND, f"this client does not answer {excerpt(str(method))}"))
+            self._refuse(id, METHOD_NOT_FOUND, f"this client does not answer {excerpt(str(method))}")
         else:
             with self._lock:
                 self._open.add(id)
@@ -99,7 +102,7 @@ class Serving:
             if not self._crew.handlers.submit(lambda: self._handle(id, method, given)):
                 with self._lock:
                     self._open.discard(id)
-                self._send_soon(error_answer(id, SERVER_BUSY, "this client is busy with other requests"))
+                self._refuse(id, SERVER_BUSY, "this client is busy with other requests")
 
     def _handle(self, id: object, method: str, params: Mapping[str, object]) -> None:
         try:
@@ -112,8 +115,11 @@ class Serving:
         if wanted:
             self._send(answer)
 
-    def _send_soon(self, answer: Message) -> None:
-        if not self._crew.errands.submit(lambda: self._send(answer)):
+    def _refuse(self, id: object, code: int, text: str) -> None:
+        self._send_soon(self._crew.refusals, error_answer(id, code, text))
+
+    def _send_soon(self, workers: Workers, answer: Message) -> None:
+        if not workers.submit(lambda: self._send(answer)):
             _log.warning("an answer to the server was dropped: too many wait already")
 
     def _send(self, answer: Message) -> None:

@@ -1,6 +1,7 @@
-"""A child process: how it is started, how its exit is seen, and how it is ended together with all that it started.
+"""A child process: how it is started, how lines are written to it, how its exit is seen, and how it is ended together
+with all that it started.
 
-Runs on: the transport's reader thread, which starts the child and reaps it; any thread for the rest.
+Runs on: the transport's reader thread, which starts the child, closes its stdin and reaps it; any thread for the rest.
 
 A child leads a session and a process group of its own, so Ctrl-C does not reach it, and what it started is ended with
 it: by a signal to the group, sent before the child is reaped, because until then nobody else can get its number.
@@ -17,13 +18,14 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
+from ..deadline import Deadline
 from ..errors import MCPClientError, MCPConnectionError
 from ..protocol.escape import excerpt
 from .pipes import CAN_POLL, Descriptors, Pipes, PolledPipes, PumpedPipes
 
-__all__ = ["Child", "environment", "start_error"]
+__all__ = ["Child", "Line", "Stdin", "environment", "start_error"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,11 +56,93 @@ def environment(extra: Mapping[str, str]) -> Dict[str, str]:
     return env
 
 
+class Line:
+    """One line on its way to a child.
+
+    Attributes:
+        had_turn: it came to be written at all.
+        written: how many of its bytes were.
+        in_doubt: whether nobody can tell if there were more.
+        refused: stdin is closed at the other end.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.had_turn = False
+        self.written = 0
+        self.in_doubt = False
+        self.refused = False
+
+    @property
+    def is_whole(self) -> bool:
+        return self.written == len(self.data)
+
+    @property
+    def is_cut(self) -> bool:
+        """It broke off in the middle, at a reader who may still be there: no other line can follow it."""
+        return not self.refused and (self.in_doubt or 0 < self.written < len(self.data))
+
+
+class Stdin:
+    """Writes whole lines to a child, one at a time."""
+
+    def __init__(self, pipes: Pipes) -> None:
+        self._pipes = pipes
+        # Whoever has it may write, and close. Reentrant only because such a lock knows its owner: a KeyboardInterrupt
+        # can come right after it was acquired, before anything has noted that.
+        self._turn = threading.RLock()
+        self._busy = False
+        self._closing = False
+
+    def write(self, line: Line, deadline: Deadline, is_over: Callable[[], bool]) -> None:
+        """Write ``line``, as far as it goes until ``deadline`` or until ``is_over``; the line says how far.
+
+        Any thread. A signal handler that writes while its own thread does gets no turn.
+        """
+        try:
+            if self._turn.acquire(timeout=deadline.remaining) and not self._busy:
+                self._write(line, deadline, is_over)
+        finally:
+            # Nothing may come before this: the interpreter looks for signals at calls.
+            try:
+                self._turn.release()
+            except RuntimeError:
+                pass  # it never was ours
+
+    def _write(self, line: Line, deadline: Deadline, is_over: Callable[[], bool]) -> None:
+        pipes = self._pipes
+        start, was_in_doubt = pipes.written, pipes.in_doubt
+        end = start + len(line.data)
+        data = memoryview(line.data)
+        try:
+            self._busy = line.had_turn = True
+            while pipes.written < end and not (is_over() or deadline.expired or pipes.in_doubt):
+                pipes.write(data[pipes.written - end :], deadline.remaining)
+        except OSError:
+            line.refused = True
+        finally:
+            self._busy = False
+            line.written, line.in_doubt = pipes.written - start, pipes.in_doubt and not was_in_doubt
+            if self._closing:
+                pipes.close_stdin()
+
+    def close(self, seconds: float) -> None:
+        """Close it; a writer who is not done in ``seconds``, though it was woken, closes it when it leaves."""
+        self._closing = True
+        if self._turn.acquire(timeout=seconds):
+            try:
+                if not self._busy:
+                    self._pipes.close_stdin()
+            finally:
+                self._turn.release()
+
+
 class Child:
     """A process of ours.
 
     Attributes:
-        pipes: to its stdin, and from its stdout and stderr.
+        pipes: its stdout and stderr, and what wakes those who wait for one of them.
+        stdin: what writes to it.
         exited: whether it was seen to have exited.
         code: its exit code, negative for a signal; None when somebody else has collected it.
 
@@ -100,6 +184,7 @@ class Child:
             self.reap()
             self._fds.close_all()
             raise
+        self.stdin = Stdin(self.pipes)
 
     def look(self) -> bool:
         """Whether it has exited. Any thread. It is not reaped by this, where the system can tell without."""

@@ -72,6 +72,7 @@ class HTTPSSETransport:
         self._sink = sink
         self._exchange = Exchange(0.0)
         self._reader: Optional[threading.Thread] = None
+        self._began = False
         # Guards the three below: the first endpoint is the one that stays.
         self._lock = threading.Lock()
         self._endpoint: Optional[str] = None
@@ -122,6 +123,12 @@ class HTTPSSETransport:
 
     def _never_located(self, deadline: Deadline) -> MCPClientError:
         where = public_url(self._url)
+        if not self._began:
+            return MCPHandshakeError(
+                f"the thread that reads the stream did not run within {deadline.timeout:g} s; uWSGI lets threads run "
+                "only with enable-threads",
+                outcome="not_sent",
+            )
         if self._exchange.raw is None:
             return MCPTimeoutError(
                 f"no answer from {where} within {deadline.timeout:g} s; it accepts connections but does not open a "
@@ -150,6 +157,7 @@ class HTTPSSETransport:
     def _read(self, deadline: Deadline) -> None:
         response: Optional[Response] = None
         error: MCPClientError
+        self._began = True
         try:
             response = self._http.send(
                 "GET", self._url, _STREAM_HEADERS, None, deadline, exchange=self._exchange, streaming=True
@@ -161,7 +169,7 @@ class HTTPSSETransport:
                 error = MCPHandshakeError("the stream ended before the endpoint event", outcome="not_sent")
         except MCPClientError as exc:
             error = exc
-            if isinstance(exc, MCPTimeoutError) and self._endpoint is None:
+            if isinstance(exc, MCPTimeoutError) and self._endpoint is None and self._exchange.raw is not None:
                 error = self._never_located(deadline)
         except Exception as exc:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             _log.exception("the reader of %s failed", public_url(self._url))

@@ -25,7 +25,7 @@ from ..errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPProt
 from ..protocol.escape import escape, excerpt
 from ..protocol.messages import Message, decode, encode
 from .base import Delivery, Sink
-from .child import Child, environment, start_error
+from .child import Child, Line, environment, start_error
 from .pipes import Lines, ServerLog
 
 __all__ = ["StdioTransport"]
@@ -78,8 +78,6 @@ class StdioTransport:
         self._cause: Optional[MCPClientError] = None
         # When the child must be gone, if somebody closes.
         self._end_at = math.inf
-        # One line at a time: whoever has this may write to stdin, and close it.
-        self._writing = threading.Lock()
         self._reader: Optional[threading.Thread] = None
         self._drainer: Optional[threading.Thread] = None
         # Set when the child runs, or never will.
@@ -138,7 +136,13 @@ class StdioTransport:
     # The reader thread
 
     def _run(self) -> None:
-        verdict = self._live()
+        verdict = self._guarded(self._live)
+        child = self._child
+        if child is not None:
+            # Until the obituary is written, senders wait for it.
+            self._give_up(verdict or MCPConnectionError("the server ended", outcome="unknown"))
+            verdict = self._guarded(lambda: self._end(child, verdict))
+        assert verdict is not None  # a child that could not be started is one
         with self._guard:
             self._verdict = verdict
             if self._cause is None:
@@ -147,26 +151,22 @@ class StdioTransport:
         self._started.set()
         self._sink.lost(verdict)  # the last act
 
-    def _live(self) -> MCPClientError:
-        error: Optional[MCPClientError] = None
+    def _guarded(self, step: Callable[[], Optional[MCPClientError]]) -> Optional[MCPClientError]:
         try:
-            if self._cause is None:
-                self._pump(self._start())
-            error = self._cause
+            return step()
         except MCPClientError as exc:
-            error = exc
+            return exc
         except Exception as exc:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             _log.exception("the reader of %s failed", self._server_log.server)
             error = MCPConnectionError(f"the reader failed: {type(exc).__name__}", outcome="unknown")
             error.__cause__ = exc
-        child = self._child
-        if child is not None:
-            # Until the obituary is written, senders wait for it.
-            self._give_up(error or MCPConnectionError("the server ended", outcome="unknown"))
-            ended_by_itself = self._end(child)
-            error = error or self._obituary(child, ended_by_itself)
-        assert error is not None  # a child that could not be started is one
-        return error
+            return error
+
+    def _live(self) -> Optional[MCPClientError]:
+        """Start the child and read it to its end. Returns why it must end, if it did not by itself."""
+        if self._cause is None:
+            self._pump(self._start())
+        return self._cause
 
     def _start(self) -> Child:
         problem: Exception
@@ -220,13 +220,9 @@ class StdioTransport:
 
     # Ending, on the reader thread
 
-    def _end(self, child: Child) -> bool:
-        """End the child, all that it started, and the stderr thread. Returns whether it went before it was told to."""
-        if self._writing.acquire(timeout=_GRACE):  # writers were woken; one that is held up closes stdin when it leaves
-            try:
-                child.pipes.close_stdin()
-            finally:
-                self._writing.release()
+    def _end(self, child: Child, why: Optional[MCPClientError]) -> MCPClientError:
+        """End the child, all that it started, and the stderr thread. Returns ``why``, or what is to be said of it."""
+        child.stdin.close(_GRACE)
         is_close = isinstance(self._cause, MCPClosedError)
         start = time.monotonic()
         steps: List[Callable[[], None]] = [child.kill, child.terminate]
@@ -246,7 +242,7 @@ class StdioTransport:
         else:
             child.pipes.close_stderr()
         child.pipes.close()
-        return len(steps) == 2
+        return why or self._obituary(child, ended_by_itself=len(steps) == 2)
 
     def _end_the_rest(self, child: Child, grace: float) -> None:
         """What the child started may hold its pipes, and have something to finish."""
@@ -302,44 +298,30 @@ class StdioTransport:
             MCPConnectionError, MCPClosedError: the server is not there any more.
             MCPTimeoutError: it does not read.
         """
-        line = _line(message)
+        data = _line(message)
         if self._pid != os.getpid():
             raise MCPClosedError("the server belongs to the process that this one was forked from", outcome="not_sent")
         child, cause = self._child, self._cause
         if child is None or cause is not None:
             raise self._why("not_sent", deadline)
-        if not self._writing.acquire(timeout=deadline.remaining):
-            raise MCPTimeoutError(
-                f"other messages kept stdin for {deadline.timeout:g} s: the server does not read", outcome="not_sent"
-            )
-        start, was_in_doubt = child.pipes.written, child.pipes.in_doubt
-        failed = False
+        line = Line(data)
         try:
-            self._write(child, memoryview(line), deadline)
-        except OSError:
-            failed = True  # stdin is closed at the other end: the reader is about to find out why
+            child.stdin.write(line, deadline, self._is_over)
         finally:
-            written, in_doubt = child.pipes.written - start, child.pipes.in_doubt and not was_in_doubt
-            if not failed and (in_doubt or 0 < written < len(line)):
-                self._give_up(
-                    MCPConnectionError("the server stopped reading in the middle of a message", outcome="unknown")
-                )
-            if self._cause is not None:
-                child.pipes.close_stdin()
-            self._writing.release()
-        if written == len(line):
+            if line.is_cut:
+                text = "the server stopped reading in the middle of a message"
+                self._give_up(MCPConnectionError(text, outcome="unknown"))
+        if line.is_whole:
             return
-        outcome = "unknown" if written or in_doubt else "not_sent"
-        if failed or not deadline.expired:
+        outcome = "unknown" if line.written or line.in_doubt else "not_sent"
+        if line.refused or (line.had_turn and not deadline.expired):
             raise self._why(outcome, deadline)
+        problem = "other messages kept stdin" if not line.had_turn else "the server did not read its stdin"
         ends = "; it is ended, because a message was written in part" if outcome == "unknown" else ""
-        raise MCPTimeoutError(f"the server did not read its stdin for {deadline.timeout:g} s{ends}", outcome=outcome)
+        raise MCPTimeoutError(f"{problem} for {deadline.elapsed:.1f} s{ends}", outcome=outcome)
 
-    def _write(self, child: Child, line: memoryview, deadline: Deadline) -> None:
-        pipes = child.pipes
-        end = pipes.written + len(line)
-        while pipes.written < end and self._cause is None and not deadline.expired and not pipes.in_doubt:
-            pipes.write(line[pipes.written - end :], deadline.remaining)
+    def _is_over(self) -> bool:
+        return self._cause is not None
 
     def _why(self, outcome: str, deadline: Deadline) -> MCPClientError:
         """Why nothing can be sent."""

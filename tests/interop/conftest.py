@@ -1,4 +1,4 @@
-"""Fixtures of the interop tests: a server per module, clients that are closed, and a check that nothing was left behind.
+"""Fixtures of the interop tests: servers, clients that are closed, and a check that nothing was left behind.
 
 Runs on the test's thread. A module of this folder says ``TRANSPORT = "sse"`` (or http, stdio) and gets each test that
 asks for `running` once for every server of the table with that transport, and once more for each revision that a
@@ -12,16 +12,19 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import pytest
+
 from mcp_sync import MCPClient
 
-from .environments import Unavailable
-from .real_servers import LEGACY, MODERN, SERVERS, Running, Server, start
+from .environments import InstallFailed, Unavailable
+from .real_servers import LEGACY, MODERN, SERVERS, Running, Server, StartFailed, start
 
 Connect = Callable[..., MCPClient]
 LEFT_BEHIND_SECONDS = 2.0  # faults.md, rule 8
+# One for the whole process, whichever client called last; it ends by itself, which one test waits for, and not each.
+SHARED_THREADS = {"mcp-sync-watch"}
 
 
 def cases(transport: str) -> list[object]:
@@ -54,7 +57,7 @@ def started(server: Server) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def _shared() -> Iterator[Callable[[Server], Running]]:
-    """The server that the tests of a module share; pytest runs the tests of one server together, so one is up at a time."""
+    """The server that tests share; pytest runs the tests of one server together, so one is up at a time."""
     running: Optional[Running] = None
     failure: Optional[BaseException] = None
     of: Optional[Server] = None
@@ -67,8 +70,8 @@ def _shared() -> Iterator[Callable[[Server], Running]]:
                 of, running, failure = server, None, None
                 try:
                     running = stack.enter_context(started(server))
-                except BaseException as exc:  # a skip is one too; the other tests of this server end in the same way
-                    failure = exc
+                except (StartFailed, InstallFailed, pytest.skip.Exception) as exc:
+                    failure = exc  # and the other tests of this server end in the same way
             if failure is not None:
                 raise failure
             assert running is not None
@@ -99,9 +102,11 @@ def revision(case: tuple[Server, str]) -> str:
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test its threads, sockets and children are gone, within two seconds."""
-    if "_shared" in request.fixturenames:
-        case = request.getfixturevalue("case")
-        request.getfixturevalue("_shared")(case[0])  # what it holds is not this test's
+    if "_shared" in request.fixturenames:  # what the tests of a module share is not this test's
+        server, revision = request.getfixturevalue("case")
+        running = request.getfixturevalue("_shared")(server)
+        if "client" in request.fixturenames and server.transport == "stdio":
+            request.getfixturevalue("_kept")(running, revision)
     before = Belongings()
     yield
     before.expect_no_more()
@@ -111,7 +116,7 @@ class Belongings:
     """What this process has: threads, open file descriptors, and children."""
 
     def __init__(self) -> None:
-        self.threads = set(threading.enumerate())
+        self.threads = {thread for thread in threading.enumerate() if thread.name not in SHARED_THREADS}
         self.descriptors = descriptors()
         self.children = children()
 
@@ -158,16 +163,37 @@ def connect(revision: str) -> Iterator[Connect]:
     with contextlib.ExitStack() as stack:
 
         def make(running: Running, **options: Any) -> MCPClient:
-            # The newest revision is what a client finds by itself, so only an older one is asked for.
-            if running.server.modern is not None and revision == LEGACY:
-                options.setdefault("protocol_version", LEGACY)
-            options.setdefault("timeout", 20.0)
-            return stack.enter_context(MCPClient(running.target, **options))
+            return stack.enter_context(_client_of(running, revision, **options))
 
         yield make
 
 
+def _client_of(running: Running, revision: str, **options: Any) -> MCPClient:
+    # The newest revision is what a client finds by itself, so only an older one is asked for.
+    if running.server.modern is not None and revision == LEGACY:
+        options.setdefault("protocol_version", LEGACY)
+    options.setdefault("timeout", 20.0)
+    return MCPClient(running.target, **options)
+
+
+@pytest.fixture(scope="module")
+def _kept() -> Iterator[Callable[[Running, str], MCPClient]]:
+    """One connected client for the tests of a stdio server: there, each client costs the start of a server."""
+    kept: Optional[MCPClient] = None
+    of: Optional[tuple[str, str]] = None
+    with contextlib.ExitStack() as stack:
+
+        def obtain(running: Running, revision: str) -> MCPClient:
+            nonlocal kept, of
+            if kept is None or of != (running.name, revision):
+                stack.close()
+                kept, of = stack.enter_context(_client_of(running, revision)), (running.name, revision)
+            return kept
+
+        yield obtain
+
+
 @pytest.fixture
-def client(connect: Connect, running: Running) -> MCPClient:
-    """A connected client without handlers."""
-    return connect(running)
+def client(connect: Connect, running: Running, revision: str, _kept: Callable[[Running, str], MCPClient]) -> MCPClient:
+    """A connected client without handlers; over stdio other tests use it as well, so do not close it."""
+    return _kept(running, revision) if running.server.transport == "stdio" else connect(running)

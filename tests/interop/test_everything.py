@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from mcp_sync import LogMessage, MCPClient, Notification
 
 from .behaviour import take
@@ -31,7 +32,7 @@ def client(everything: Running) -> Iterator[MCPClient]:
 def test_each_kind_of_content_has_its_model(client: MCPClient) -> None:
     image: Any = next(block for block in client.call_tool("get-tiny-image", {}).content if block.type == "image")
     assert image.mime_type == "image/png"
-    assert image.bytes.startswith(b"\x89PNG")
+    assert image.decode().startswith(b"\x89PNG")
     links = [block for block in client.call_tool("get-resource-links", {"count": 3}).content if block.type != "text"]
     assert [link.type for link in links] == ["resource_link"] * 3
     annotated: Any = client.call_tool("get-annotated-message", {"messageType": "error", "includeImage": False})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from mcp_sync import HTTPStatusError, MCPClient, ToolError
 
 from .conftest import started

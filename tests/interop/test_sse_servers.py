@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import requests
+
 from mcp_sync import MCPClient
 
 from .behaviour import Behaviour, Deaths, answers, need

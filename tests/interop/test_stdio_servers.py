@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from mcp_sync import MCPClient, MCPConnectionError
 
 from .behaviour import Behaviour, answers, need
@@ -67,6 +69,10 @@ def test_the_next_call_starts_a_new_server(connect: Connect, running: Running, r
     client = connect(running, retry_delay=0.1)
     pid = child_of(client, before)
     os.kill(pid, signal.SIGKILL)
+    expires = time.monotonic() + 5
+    while client.connected:
+        assert time.monotonic() < expires, "the client did not notice that its server is gone"
+        time.sleep(0.01)
     assert running.server.dialect.tools <= {tool.name for tool in client.list_tools()}
     assert child_of(client, before) != pid
 
@@ -89,8 +95,10 @@ def test_a_server_that_ignores_the_end_of_its_input_is_ended(connect: Connect, r
 
 @pytest.fixture(params=[MODERN, LEGACY])
 def clock(request: pytest.FixtureRequest) -> Iterator[MCPClient]:
-    options = {} if request.param == MODERN else {"protocol_version": LEGACY}
-    with started(SERVERS["time-stdio"]) as running, MCPClient(running.target, timeout=20, **options) as client:
+    version = None if request.param == MODERN else LEGACY
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(started(SERVERS["time-stdio"]))
+        client = stack.enter_context(MCPClient(running.target, timeout=20, protocol_version=version))
         assert client.protocol_version == request.param
         yield client
 

@@ -5,7 +5,7 @@ every alternative wherever the schema offers some.
 """
 
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Tuple
 
@@ -35,7 +35,7 @@ needs_spec = pytest.mark.skipif(
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def document(revision: str) -> Dict[str, Any]:
     """The whole schema of a revision."""
     if SPEC is None:
@@ -58,7 +58,7 @@ def revisions_with(definition: str) -> List[str]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _validator(revision: str, definition: str) -> Any:
     jsonschema: Any = pytest.importorskip("jsonschema")
     referencing: Any = pytest.importorskip("referencing")

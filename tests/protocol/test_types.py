@@ -42,6 +42,7 @@ from mcp_sync.protocol.types import (
     ReadResourceResult,
     ResourceLink,
     SamplingMessage,
+    ServerCapabilities,
     Task,
     TaskHandleResult,
     TextContent,
@@ -492,7 +493,8 @@ def test_an_elicitation_knows_its_mode() -> None:
     ],
 )
 def test_discovery_tells_who_the_server_is_if_it_says_so(meta: Any, name: Optional[str]) -> None:
-    found = DiscoverResult(supported_versions=["2026-07-28"], capabilities={}, meta=meta).server_info  # type: ignore[arg-type]  # a dict is read
+    answer = DiscoverResult(supported_versions=["2026-07-28"], capabilities=ServerCapabilities(), meta=meta)
+    found = answer.server_info
     assert (found.name if found else None) == name
 
 

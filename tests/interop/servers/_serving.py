@@ -41,7 +41,8 @@ def serve(app, port=0, lifespan="auto"):
     listening = socket.create_server(("127.0.0.1", port), backlog=128)
     # asyncio sets TCP_NODELAY only on sockets whose proto is IPPROTO_TCP, and this one says 0. Accepted ones inherit.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    print("PORT", listening.getsockname()[1], flush=True)
+    sys.stdout.write(f"PORT {listening.getsockname()[1]}\n")
+    sys.stdout.flush()
     end_with_parent()
     # Without a limit uvicorn waits for ever for streams that a client holds open.
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan=lifespan, timeout_graceful_shutdown=1)

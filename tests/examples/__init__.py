@@ -1,0 +1,1 @@
+"""Each example, run as its reader would run it, and the README's code."""

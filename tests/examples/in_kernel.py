@@ -1,0 +1,51 @@
+"""Work in a Jupyter kernel, for test_notebook.py: `python -m tests.examples.in_kernel {execute,interrupt} NOTEBOOK`.
+
+Runs in a process of its own: Jupyter's libraries keep an event loop, with its sockets, for as long as a process lives.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable, Optional
+
+import nbformat
+from jupyter_client.manager import start_new_kernel
+from nbclient import NotebookClient
+
+SECONDS = 60
+KERNEL = "python3"  # which stands for the interpreter that runs this
+notebooks: Any = nbformat  # it says that it is typed, and is not
+
+
+def execute(path: str) -> None:
+    """Execute the notebook cell by cell, and write it out with its outputs."""
+    done = NotebookClient(notebooks.read(path, as_version=4), timeout=SECONDS, kernel_name=KERNEL).execute()
+    sys.stdout.write(notebooks.writes(done))
+
+
+def interrupt(path: str) -> None:
+    """Run the notebook's first cell of code, interrupt a call that works, and call again; write how each one ended."""
+    first = next(cell.source for cell in notebooks.read(path, as_version=4).cells if cell.cell_type == "code")
+    manager, kernel = start_new_kernel(startup_timeout=SECONDS, kernel_name=KERNEL)
+
+    def run(code: str, on_output: Optional[Callable[[Any], None]] = None) -> None:
+        hook = on_output or (lambda message: None)
+        ended = kernel.execute_interactive(code, timeout=SECONDS, output_hook=hook)["content"]
+        sys.stdout.write(f"{ended.get('ename', ended['status'])}\n")
+
+    def press_stop(message: Any) -> None:
+        if message["msg_type"] == "stream":
+            manager.interrupt_kernel()
+
+    try:
+        run(first)
+        run('client.call_tool("generate_numbers", {"count": 2000}, on_progress=print)', press_stop)
+        run('assert client.call_tool("echo", {"message": "still here"}).text == "still here"')
+        run("client.close()")
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+if __name__ == "__main__":
+    {"execute": execute, "interrupt": interrupt}[sys.argv[1]](sys.argv[2])

@@ -1,0 +1,419 @@
+"""Many threads, closing, interrupting: faults.md, Concurrency and lifecycle."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import threading
+import time
+import warnings
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable
+
+import pytest
+
+from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPUsageError
+from tests.conftest import our_threads
+from tests.support.clock import AT_ONCE, LONG, within
+from tests.support.fault_server import ALWAYS, Asked, FaultServer, hold
+
+Connect = Callable[..., MCPClient]
+
+
+def waiting(client: MCPClient) -> int:
+    link = client._connection.last
+    assert link is not None
+    return link.dispatcher.waiting
+
+
+# Many at once
+
+
+def test_64_threads_each_get_their_own_answer_at_the_same_time(server: FaultServer, client: MCPClient) -> None:
+    together = threading.Barrier(64)  # passes only if all 64 calls are at the server at once
+
+    def meet(asked: Asked) -> None:
+        together.wait(15)
+        asked.text(asked.arguments["n"])
+
+    server.tools["meet"] = meet
+    names = [str(number) for number in range(64)]
+    with ThreadPoolExecutor(64) as pool, within(20):
+        assert list(pool.map(lambda n: client.call_tool("meet", {"n": n}, timeout=LONG).text, names)) == names
+    assert waiting(client) == 0
+    assert server.count("GET") == 1
+
+
+def test_threads_that_call_at_once_open_one_session(server: FaultServer, make_client: Connect) -> None:
+    client = make_client(server.sse_url, transport="sse", timeout=LONG)
+    start = threading.Barrier(16)
+
+    def call(number: int) -> str:
+        start.wait(10)
+        return client.call_tool("echo", {"message": str(number)}).text
+
+    with ThreadPoolExecutor(16) as pool, within(10):
+        assert list(pool.map(call, range(16))) == [str(number) for number in range(16)]
+    assert len(server.sent("initialize")) == 1
+
+
+def test_threads_that_call_at_once_share_one_failure_each_as_its_own_error(
+    server: FaultServer, make_client: Connect
+) -> None:
+    entered = threading.Event()
+    let_go = threading.Event()
+
+    def refuse(wire: Any, request: Any) -> None:
+        entered.set()
+        server.wait(let_go)
+        wire.respond(403, "no")
+
+    server.instead("GET", refuse, ALWAYS)
+    client = make_client(server.sse_url, transport="sse", timeout=LONG)
+    with ThreadPoolExecutor(8) as pool, within(10):
+        calls = [pool.submit(client.call_tool, "echo") for _ in range(8)]
+        assert entered.wait(10)
+        let_go.set()
+        errors = [call.exception(timeout=10) for call in calls]
+    assert all(isinstance(error, MCPClientError) for error in errors)
+    assert len({id(error) for error in errors}) == 8
+
+
+def test_a_failed_call_leaves_no_entry_behind(server: FaultServer, client: MCPClient) -> None:
+    for fault in ("never", "fail", "unknown"):
+        with pytest.raises(MCPClientError):
+            client.call_tool(fault, timeout=0.2)
+        assert waiting(client) == 0
+    with pytest.raises(MCPUsageError):
+        client.call_tool("echo", {"message": object()})
+    assert waiting(client) == 0
+
+
+# close()
+
+
+def test_close_wakes_everyone_who_waits(server: FaultServer, client: MCPClient) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(client.call_tool, "never", timeout=LONG) for _ in range(8)]
+        server.wait_for_call("never", 8)
+        with within():
+            client.close()
+            errors = [call.exception(timeout=AT_ONCE) for call in calls]
+    assert {type(error) for error in errors} == {MCPClosedError}
+    assert len({id(error) for error in errors}) == 8
+    assert {error.outcome for error in errors if isinstance(error, MCPClosedError)} == {"unknown"}
+
+
+def test_close_wakes_a_post_that_hangs(server: FaultServer, client: MCPClient) -> None:
+    server.instead("tools/call", hold)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.call_tool, "echo", timeout=LONG)
+        server.wait_for_call("echo")
+        with within():
+            client.close()
+            assert isinstance(call.exception(timeout=AT_ONCE), MCPClosedError)
+
+
+def test_close_wakes_streams_listeners_and_futures(server: FaultServer, client: MCPClient) -> None:
+    future = client.submit("never", timeout=LONG)
+    server.wait_for_call("never")
+    with ThreadPoolExecutor(2) as pool:
+        stream = pool.submit(lambda: list(client.stream_tool("never", timeout=LONG)))
+        listener = pool.submit(lambda: list(client.listen(tools=True)))
+        server.wait_for_call("never", 2)
+        with within():
+            client.close()
+            assert isinstance(stream.exception(timeout=AT_ONCE), MCPClosedError)
+            assert listener.result(timeout=AT_ONCE) == []
+            assert isinstance(future.exception(timeout=AT_ONCE), MCPClosedError)
+
+
+def test_close_may_be_called_twice_and_by_many(server: FaultServer, client: MCPClient) -> None:
+    start = threading.Barrier(8)
+
+    def close() -> None:
+        start.wait(10)
+        client.close()
+
+    threads = [threading.Thread(target=close) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    with within():
+        for thread in threads:
+            thread.join(10)
+        client.close()
+    assert not client.connected
+
+
+def test_close_before_a_connection_is_harmless(make_client: Connect) -> None:
+    client = make_client("http://127.0.0.1:9/sse")
+    client.close()
+    client.close()
+
+
+def test_a_closed_client_says_so_and_connect_opens_it_again(server: FaultServer, client: MCPClient) -> None:
+    client.close()
+    with within(), pytest.raises(MCPClosedError) as caught:
+        client.call_tool("echo")
+    assert caught.value.outcome == "not_sent"
+    assert client.connect().call_tool("echo", {"message": "again"}).text == "again"
+
+
+def test_close_while_connecting_ends_the_attempt(server: FaultServer, make_client: Connect) -> None:
+    server.instead("GET", hold, ALWAYS)
+    client = make_client(server.sse_url, transport="sse", timeout=LONG)
+    with ThreadPoolExecutor(3) as pool:
+        attempts = [pool.submit(client.connect) for _ in range(3)]
+        server.wait_until(lambda: bool(server.requests), "the GET")
+        with within():
+            client.close()
+            errors = [attempt.exception(timeout=AT_ONCE) for attempt in attempts]
+    assert {type(error) for error in errors} == {MCPClosedError}
+
+
+@pytest.mark.parametrize("stage", ["endpoint", "initialize"])
+def test_close_during_the_handshake_ends_the_attempt(stage: str, server: FaultServer, make_client: Connect) -> None:
+    if stage == "endpoint":
+        server.greet = lambda session: None
+    else:
+        server.methods["initialize"] = lambda asked: None
+    client = make_client(server.sse_url, transport="sse", timeout=LONG)
+    with ThreadPoolExecutor(1) as pool:
+        attempt = pool.submit(client.connect)
+        server.wait_until(lambda: bool(server.sessions) and (stage == "endpoint" or bool(server._sent("initialize"))))
+        with within():
+            client.close()
+            assert isinstance(attempt.exception(timeout=AT_ONCE), MCPClosedError)
+
+
+def test_close_while_waiting_to_reconnect_ends_the_wait(server: FaultServer, connect: Connect) -> None:
+    client = connect(retry_delay=LONG, max_retries=5, timeout=10 * LONG)
+    server.instead("GET", lambda wire, request: wire.respond(503, "no"), ALWAYS)
+    server.session.stream.reset()  # type: ignore[union-attr]
+    link = client._connection.last
+    assert link is not None
+    assert link.lost.wait(10)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.ping)
+        server.wait_until(lambda: sum(request.method == "GET" for request in server.requests) >= 2)
+        with within():
+            client.close()
+            assert isinstance(call.exception(timeout=AT_ONCE), MCPClosedError)
+
+
+def test_a_handler_may_close_the_client(server: FaultServer, connect: Connect) -> None:
+    closed = threading.Event()
+
+    def close(notification: Any) -> None:
+        clients[0].close()
+        closed.set()
+
+    clients = [connect(notification_handler=close)]
+    with within():
+        server.session.notify("notifications/tools/list_changed")
+        assert closed.wait(10)
+    assert not clients[0].connected
+
+
+def test_an_on_progress_may_close_the_client(server: FaultServer, client: MCPClient) -> None:
+    def long(asked: Asked) -> None:
+        asked.progress(1)
+
+    server.tools["long"] = long
+    with within(), pytest.raises(MCPClosedError):
+        client.call_tool("long", timeout=LONG, on_progress=lambda progress: client.close())
+
+
+def test_close_does_not_wait_for_a_handler(server: FaultServer, connect: Connect) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def slow(notification: Any) -> None:
+        entered.set()
+        go.wait(20)
+
+    client = connect(notification_handler=slow)
+    server.session.notify("notifications/tools/list_changed")
+    assert entered.wait(10)
+    try:
+        with within():
+            client.close()
+    finally:
+        go.set()
+
+
+def test_close_ends_the_stream_at_the_server_and_every_thread(server: FaultServer, client: MCPClient) -> None:
+    session = server.session
+    client.call_tool("echo")
+    with within():
+        client.close()
+        assert session.gone.wait(10)
+        server.wait_until(lambda: not server._wires, "all connections are closed")
+    at = time.monotonic() + 2.0
+    while our_threads() and time.monotonic() < at:
+        time.sleep(0.01)
+    assert our_threads() == []
+
+
+def test_the_watch_of_deadlines_ends_by_itself(server: FaultServer, client: MCPClient) -> None:
+    client.call_tool("echo")
+    client.close()
+    at = time.monotonic() + 10.0
+    while any(thread.name == "mcp-sync-watch" for thread in threading.enumerate()):
+        assert time.monotonic() < at
+        time.sleep(0.02)
+
+
+def test_clients_that_come_and_go_leave_nothing(server: FaultServer, make_client: Connect) -> None:
+    for _ in range(30):
+        with make_client(server.sse_url, transport="sse") as client:
+            client.call_tool("echo")
+    server.wait_until(lambda: not server._wires, "all connections are closed")
+    assert server.tool_calls["echo"] == 30
+
+
+# Ctrl-C
+
+
+def signal_when(condition: Callable[[], object]) -> threading.Thread:
+    """Send SIGINT to the main thread once ``condition`` has come about."""
+
+    def run() -> None:
+        condition()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_ctrl_c_in_a_call_is_a_plain_keyboard_interrupt(server: FaultServer, client: MCPClient) -> None:
+    thread = signal_when(lambda: server.wait_for_call("never"))
+    with within(), pytest.raises(KeyboardInterrupt) as caught:
+        client.call_tool("never", timeout=LONG)
+    thread.join(10)
+    assert type(caught.value) is KeyboardInterrupt
+    (note,) = server.wait_for_method("notifications/cancelled")
+    assert note["params"]["requestId"] == server.sent("tools/call")[0]["id"]
+    assert waiting(client) == 0
+    assert client.call_tool("echo", {"message": "next"}).text == "next"
+
+
+def test_ctrl_c_while_a_post_hangs_is_a_plain_keyboard_interrupt(server: FaultServer, client: MCPClient) -> None:
+    server.instead("tools/call", hold)
+    thread = signal_when(lambda: server.wait_for_call("echo"))
+    with within(), pytest.raises(KeyboardInterrupt):
+        client.call_tool("echo", timeout=LONG)
+    thread.join(10)
+    assert waiting(client) == 0
+    assert client.call_tool("echo", {"message": "next"}).text == "next"
+
+
+def test_ctrl_c_in_a_stream_cancels_the_tool(server: FaultServer, client: MCPClient) -> None:
+    thread = signal_when(lambda: server.wait_for_call("never"))
+    with within(), pytest.raises(KeyboardInterrupt):
+        list(client.stream_tool("never", timeout=LONG))
+    thread.join(10)
+    server.wait_for_method("notifications/cancelled")
+    assert client.call_tool("echo", {"message": "next"}).text == "next"
+
+
+def test_ctrl_c_while_connecting_leaves_a_client_that_can_connect(server: FaultServer, make_client: Connect) -> None:
+    server.instead("GET", hold)
+    client = make_client(server.sse_url, transport="sse", timeout=LONG)
+    thread = signal_when(lambda: server.wait_until(lambda: bool(server.requests), "the GET"))
+    with within(), pytest.raises(KeyboardInterrupt):
+        client.connect()
+    thread.join(10)
+    with within():
+        assert client.call_tool("echo", {"message": "next"}).text == "next"
+
+
+def test_ctrl_c_while_another_threads_call_waits_leaves_that_alone(server: FaultServer, client: MCPClient) -> None:
+    slow = client.submit("slow", timeout=LONG)
+    server.wait_for_call("slow")
+    thread = signal_when(lambda: server.wait_for_call("never"))
+    with within(), pytest.raises(KeyboardInterrupt):
+        client.call_tool("never", timeout=LONG)
+    thread.join(10)
+    server.gate.set()
+    assert slow.result(timeout=LONG).text == "slow"
+
+
+# No thread to give
+
+
+@pytest.mark.parametrize("which", ["mcp-sync-reader", "mcp-sync-dispatcher", "mcp-sync-watch"])
+def test_a_thread_that_cannot_start_is_a_connection_error_that_leaves_nothing(
+    which: str, server: FaultServer, make_client: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = time.monotonic() + 10.0
+    while any(thread.name == "mcp-sync-watch" for thread in threading.enumerate()):
+        assert time.monotonic() < at
+        time.sleep(0.02)
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name == which:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    client = make_client(server.sse_url, transport="sse", timeout=LONG)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with within(), pytest.raises(MCPConnectionError) as caught:
+            client.connect()
+        assert caught.value.outcome == "not_sent"
+    assert not client.connected
+    with within():
+        assert client.call_tool("echo", {"message": "next"}).text == "next"
+
+
+# Unusual callers
+
+
+def test_it_works_from_asyncio_to_thread(server: FaultServer, client: MCPClient) -> None:
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        results = await asyncio.gather(
+            *(loop.run_in_executor(None, client.call_tool, "echo", {"message": str(n)}) for n in range(5))
+        )
+        return [result.text for result in results]
+
+    assert asyncio.run(main()) == [str(n) for n in range(5)]
+
+
+def test_a_dropped_client_is_collected_with_a_warning_and_leaves_nothing(server: FaultServer) -> None:
+    client = MCPClient(server.sse_url, transport="sse").connect()
+    session = server.session
+    gone = weakref.ref(client)
+    with within(), pytest.warns(ResourceWarning, match="was not closed"):
+        del client
+        gc.collect()
+    assert gone() is None
+    assert session.gone.wait(5)
+
+
+def test_a_dropped_client_with_handlers_and_calls_behind_it_is_collected(server: FaultServer) -> None:
+    def use() -> weakref.ref[MCPClient]:
+        client = MCPClient(server.sse_url, transport="sse", notification_handler=lambda notification: None)
+        client.list_tools()
+        assert client.tools.echo(message="hi") == "hi"
+        assert client.submit("echo", {"message": "hi"}).result(10).text == "hi"
+        list(client.stream_tool("progress"))
+        return weakref.ref(client)
+
+    with within(), pytest.warns(ResourceWarning):
+        gone = use()
+        gc.collect()
+    assert gone() is None
+    server.wait_until(lambda: not server._wires, "all connections are closed")
+
+
+def test_a_client_that_never_connected_is_dropped_in_silence() -> None:
+    client = MCPClient("http://127.0.0.1:9/sse")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del client
+        gc.collect()

@@ -1,0 +1,25 @@
+"""Bounds in tests: wide enough for a busy machine, narrow enough to tell "at once" from "at the timeout".
+
+Used on any thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["AT_ONCE", "LONG", "within"]
+
+# The timeout of a client that must not need it, and what "at once" may take beside it.
+LONG = 60.0
+AT_ONCE = 4.0
+
+
+@contextmanager
+def within(seconds: float = AT_ONCE) -> Iterator[None]:
+    """Fail if the block takes longer. A hang guard, not a measurement: the catalogue's bounds are tighter."""
+    start = time.monotonic()
+    yield
+    took = time.monotonic() - start
+    assert took < seconds, f"it took {took:.2f} s instead of less than {seconds} s"
