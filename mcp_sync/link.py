@@ -359,7 +359,12 @@ class Call:
 
     def _with_context(self, error: MCPClientError) -> MCPClientError:
         return error.during(
-            server=self._link.server, method=self._method, request_id=self.id, elapsed=self._deadline.elapsed
+            server=self._link.server,
+            method=self._method,
+            request_id=self.id,
+            elapsed=self._deadline.elapsed,
+            # What cannot be read came from a server that had the request.
+            outcome="unknown" if isinstance(error, MCPProtocolError) else None,
         )
 
 

@@ -21,6 +21,7 @@ from mcp_sync import (
     Notification,
     Progress,
 )
+from tests.streamable.waiting import wait_for_requests
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, gzip_bomb, raw, reset, sse, status
 
@@ -72,7 +73,7 @@ def test_each_request_says_the_session_and_the_revision_where_that_has_a_header(
     assert client.protocol_version == version
     assert client.session_id == server.session.id
     client.call_tool("echo")
-    server.wait_until(lambda: server.count("GET") == 1, "the GET stream")
+    wait_for_requests(server, "GET")
     client.close()
     initialize = next(request for request in server.requests if "initialize" in request.rpc_methods)
     assert "mcp-session-id" not in initialize.headers
@@ -320,7 +321,7 @@ def test_a_handler_that_calls_the_client_during_a_call_is_no_deadlock(server: Fa
 
 
 def test_connections_are_kept_after_json_and_after_sse(answers: str, server: FaultServer, client: MCPClient) -> None:
-    server.wait_until(lambda: server.count("GET") == 1, "the GET stream")
+    wait_for_requests(server, "GET")
     before = server.connections
     for number in range(20):
         assert client.call_tool("echo", {"message": str(number)}, timeout=LONG).text == str(number)
@@ -333,9 +334,9 @@ def test_a_stale_connection_is_noticed_and_the_call_made_once(server: FaultServe
     server.standing_stream = False
     client = connect()
     client.call_tool("echo")
-    server.wait_until(lambda: server.count("GET") == 1, "the refused GET")
+    wait_for_requests(server, "GET")
     server.drop_connections()
-    server.wait_until(lambda: server.open_connections == 0, "all connections are gone")
+    server.wait_until(lambda: not server._wires, "all connections are gone")
     with within():
         assert client.call_tool("echo", {"message": "next"}, timeout=LONG).text == "next"
     assert server.tool_calls["echo"] == 2
@@ -350,7 +351,7 @@ WRONG_BODIES: dict[str, tuple[dict[str, str], bytes, str]] = {
     "white space": ({"content-type": "application/json"}, b" \n", "empty"),
     "half of JSON": ({"content-type": "application/json"}, b'{"jsonrpc": "2.0", ', "not JSON"),
     "a number": ({"content-type": "application/json"}, b"7", "neither"),
-    "a stream of nothing": ({"content-type": "text/event-stream"}, b"", ""),
+    "a stream of nothing": ({"content-type": "text/event-stream"}, b"", "ended the stream"),
     "a frame that is no JSON": ({"content-type": "text/event-stream"}, b"data: {nonsense\n\n", "not JSON"),
     "another answer": (
         {"content-type": "application/json"},

@@ -1,0 +1,26 @@
+"""What these tests wait for, each with a bound.
+
+Runs on: the test's thread.
+"""
+
+from __future__ import annotations
+
+from mcp_sync import MCPClient
+from tests.support.fault_server import FaultServer
+
+__all__ = ["wait_for_aside", "wait_for_requests"]
+
+
+def wait_for_requests(server: FaultServer, method: str, count: int = 1) -> None:
+    """Wait until ``count`` requests of an HTTP method have come."""
+    server.wait_until(
+        lambda: sum(request.method == method for request in server.requests) >= count, f"{count} times {method}"
+    )
+
+
+def wait_for_aside(client: MCPClient) -> None:
+    """Wait until the client's GET stream is open."""
+    link = client._connection.live
+    assert link is not None
+    assert link.transport.aside_settled.wait(10)
+    assert link.transport.aside_is_open
