@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional
 
 from .protocol.escape import excerpt
 from .protocol.headers import HeaderPaths, header_paths
+from .protocol.messages import Message
 
 if TYPE_CHECKING:
     from .protocol.types import Tool
@@ -28,6 +29,13 @@ class Catalog:
         self._paths: Dict[str, HeaderPaths] = {}
         # Tool -> "required" or "optional", where it can be run as a task (2025-11-25, Tasks, Tool-Level Negotiation).
         self._task_support: Dict[str, str] = {}
+        # How often the server's tools may have changed.
+        self.changes = 0
+
+    def hear(self, message: Message) -> None:
+        """Take note that the list of tools has changed, or that the session, and with it anything, has."""
+        if message["method"] in ("notifications/tools/list_changed", ""):
+            self.changes += 1
 
     def learn(self, tools: List[Tool], *, mirrors: bool) -> List[Tool]:
         """Take note of ``tools``, and return those that can be used.

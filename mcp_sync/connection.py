@@ -93,6 +93,7 @@ class Connection:
         self.log_level = config.log_level
         self.subscriptions = Subscriptions(self)
         self.catalog = Catalog()
+        self.crew.add(self.catalog)
         self.cache: Optional[ResultCache] = ResultCache() if config.cache else None
         if self.cache is not None:
             self.crew.add(self.cache)

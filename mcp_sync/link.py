@@ -246,22 +246,30 @@ class Call:
         """
         link, waiter = self._link, self._waiter
         error: Optional[MCPClientError] = None
+        pumped = False
         try:
             link.dispatcher.expect(waiter)
+            # Some servers send a call's progress beside its response: whoever wants to see it at once needs a thread
+            # that waits for the response meanwhile.
+            pumped = waiter.wants is not None and link.transport.aside_is_open and self._start_pump()
+            if pumped:
+                yield from self._wait()
+                if waiter.failure is not None:
+                    raise waiter.failure()
+                return
             incoming = link.transport.send(self._message, self._deadline, waiter, self._headers)
-            if incoming is not None and waiter.wants is not None and link.transport.aside_is_open:
-                # Some servers send a call's progress beside its response: whoever wants to see it at once needs a
-                # thread that reads the response meanwhile.
-                threading.Thread(target=self._pump, args=(incoming,), name="mcp-sync-response", daemon=True).start()
-                incoming = None
             yield from self._wait() if incoming is None else self._read(incoming)
             return
         except MCPClientError as exc:
             error = exc
             if waiter.answer is None:
                 self._abandon(exc.outcome != "not_sent" and exc.outcome != "refused", _reason(exc))
+                if pumped:
+                    self._stop_pump(exc)
         except BaseException:
             self._abandon(True, "the caller gave up")
+            if pumped:
+                self._stop_pump(MCPCancelledError("the caller gave up", outcome="unknown"))
             raise
         if waiter.answer is not None:
             return  # it came all the same
@@ -308,19 +316,43 @@ class Call:
             if close is not None:
                 close()
 
-    def _pump(self, incoming: Iterator[List[Message]]) -> None:
-        """Read the response on a thread of its own, which ends with it: its exchange is bounded by the deadline."""
-        waiter = self._waiter
+    def _start_pump(self) -> bool:
+        """Whether a thread could be started."""
         try:
-            for _ in self._read(incoming, pumped=True):
+            threading.Thread(target=self._pump, name="mcp-sync-response", daemon=True).start()
+        except RuntimeError as exc:
+            _log.warning("progress that comes beside a response is seen with it: %s", exc)
+            return False
+        return True
+
+    def _pump(self) -> None:
+        """Send, and read the response, on a thread of its own, which ends with it: its exchange is bounded by the
+        deadline.
+        """
+        waiter = self._waiter
+        failure: MCPClientError
+        try:
+            if waiter.settled:
+                return
+            incoming = self._link.transport.send(self._message, self._deadline, waiter, self._headers)
+            for _ in () if incoming is None else self._read(incoming, pumped=True):
                 pass
+            return
         except MCPClientError as exc:
             failure = exc
-            waiter.fail(lambda: failure)
         except Exception as exc:  # noqa: BLE001  # the caller must not wait for a thread that died
             _log.exception("the response of a call could not be read")
-            kind = type(exc).__name__
-            waiter.fail(lambda: MCPProtocolError(f"the response could not be read: {kind}", outcome="unknown"))
+            failure = MCPProtocolError(f"the response could not be read: {type(exc).__name__}", outcome="unknown")
+        if not waiter.settled:
+            waiter.fail(lambda: failure)
+
+    def _stop_pump(self, error: MCPClientError) -> None:
+        """Nobody waits any more: the thread must not go on until the deadline."""
+        waiter = self._waiter
+        if not waiter.settled:
+            waiter.fail(lambda: error)
+        if waiter.exchange is not None:
+            waiter.exchange.stop(ANSWERED)
 
     def answer(self) -> Dict[str, Any]:
         """The result, once ``events`` has ended.
@@ -353,7 +385,7 @@ class Call:
     def _abandon(self, tell: bool, reason: str) -> None:
         self._link.dispatcher.withdraw(self._waiter)
         # initialize must not be cancelled (2025-11-25, Cancellation, Behavior Requirements).
-        if tell and not self._cancelled and not self._waiter.settled and self._method != "initialize":
+        if tell and not self._cancelled and self._waiter.answer is None and self._method != "initialize":
             self._cancelled = True
             self._link.cancel(self.id, reason)
 

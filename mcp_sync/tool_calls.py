@@ -296,7 +296,11 @@ class ToolCalls(Lifecycle):
             if self._tools is None:
                 from .tools import Tools
 
-                self._tools = Tools(self.list_tools, lambda name, arguments: self.call_tool(name, arguments).data)
+                self._tools = Tools(
+                    self.list_tools,
+                    lambda name, arguments: self.call_tool(name, arguments).data,
+                    lambda: (self._connection.catalog, self._connection.catalog.changes),
+                )
             return self._tools
 
     def call_operation(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import re
-import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .protocol.escape import escape
 
@@ -45,7 +44,7 @@ class ToolFunction:
         self.__doc__ = _docstring(tool)
         self.__signature__ = _signature(tool)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         bound = self.__signature__.bind(*args, **kwargs)
         arguments: Dict[str, Any] = {}
         for name, value in bound.arguments.items():
@@ -65,26 +64,28 @@ class Tools:
     The list is read when first needed, and again after it changed.
 
     A name that is no Python identifier is an attribute with underscores instead.
+
+    Parameters:
+        state: tells what the list depends on; it is read again when this is no longer the same.
     """
 
-    def __init__(self, list_tools: Callable[[], List[Tool]], call: Callable[[str, Dict[str, Any]], Any]) -> None:
+    def __init__(
+        self,
+        list_tools: Callable[[], List[Tool]],
+        call: Callable[[str, Dict[str, Any]], Any],
+        state: Callable[[], object] = lambda: None,
+    ) -> None:
         self._list_tools = list_tools
         self._call = call
-        # Guards the table.
-        self._lock = threading.Lock()
-        self._table: Optional[Dict[str, ToolFunction]] = None
-
-    def forget(self) -> None:
-        """The server's list has changed."""
-        self._table = None
+        self._state = state
+        # The last list, and the state it was read in: replaced, never changed.
+        self._table: Optional[Tuple[object, Dict[str, ToolFunction]]] = None
 
     def _functions(self) -> Dict[str, ToolFunction]:
-        table = self._table
-        if table is None:
-            table = {tool.name: ToolFunction(tool, self._call) for tool in self._list_tools()}
-            with self._lock:
-                self._table = table
-        return table
+        table, state = self._table, self._state()
+        if table is None or table[0] != state:
+            table = self._table = state, {tool.name: ToolFunction(tool, self._call) for tool in self._list_tools()}
+        return table[1]
 
     def _find(self, name: str) -> Optional[ToolFunction]:
         table = self._functions()
@@ -123,7 +124,7 @@ class Tools:
 
     def __repr__(self) -> str:
         table = self._table
-        return "<tools, not listed yet>" if table is None else escape(f"<tools {', '.join(sorted(table))}>")
+        return "<tools, not listed yet>" if table is None else escape(f"<tools {', '.join(sorted(table[1]))}>")
 
 
 def _attribute(name: str) -> str:
@@ -155,7 +156,10 @@ def _signature(tool: Tool) -> inspect.Signature:
             )
         )
     if rest or tool.input_schema.get("additionalProperties") or not properties:
-        parameters.append(inspect.Parameter("arguments", inspect.Parameter.VAR_KEYWORD))
+        rest_name = "arguments"
+        while rest_name in properties:
+            rest_name += "_"
+        parameters.append(inspect.Parameter(rest_name, inspect.Parameter.VAR_KEYWORD))
     return inspect.Signature(parameters)
 
 

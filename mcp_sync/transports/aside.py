@@ -97,6 +97,11 @@ class AsideStream:
             self._reader = None
             self.settled.set()
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether it was asked for, and the server has not said yet that it has none."""
+        return self._reader is not None and not self.settled.is_set()
+
     def interrupt(self) -> None:
         """End the pauses; the exchange is interrupted with the transport's others."""
         self._over.set()

@@ -270,7 +270,12 @@ class StreamableHTTPTransport:
         if delivery is not None:
             delivery.under_way(exchange)
         _log.debug("a stream ended early and is resumed")
-        response = self._http.send("GET", self._url, self._resumption(framer), None, deadline, exchange=exchange)
+        try:
+            response = self._http.send("GET", self._url, self._resumption(framer), None, deadline, exchange=exchange)
+        except MCPClientError as exc:
+            # Of the GET it may be true that it was never sent; the request was.
+            exc.outcome = "unknown"
+            raise
         if response.status == 200 and response.content_type == "text/event-stream":
             return response, framer.continued()
         try:
@@ -302,7 +307,7 @@ class StreamableHTTPTransport:
 
     @property
     def aside_is_open(self) -> bool:
-        return self._aside.is_open
+        return self._aside.is_open or self._aside.is_opening
 
     # Ending
 

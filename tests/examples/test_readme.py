@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ import requests
 
 import mcp_sync
 from mcp_sync import MCPClient, MCPClientConfig, Progress
+from mcp_sync.protocol.revisions import REVISIONS
+from tests.support.demo_server import STDIO_ARGV
 
 from .running import ROOT, WAIT
 
@@ -129,11 +132,23 @@ def test_every_error_is_explained() -> None:
     assert "`MCPStreamError`" in README
 
 
-def test_the_protocol_revisions_are_all_named() -> None:
-    from mcp_sync.protocol.revisions import REVISIONS
+def matrix() -> Iterator[tuple[str, str]]:
+    """The transports and revisions that the first table says go together."""
+    known = list(REVISIONS)
+    for transport, _, revisions in rows("transport"):
+        name = transport.split("`")[1].strip('"')
+        for span in revisions.split(", "):
+            first, _, last = span.partition(" to ")
+            for revision in known[known.index(first) : known.index(last or first) + 1]:
+                yield name, revision
 
-    for version in REVISIONS:
-        assert version in "".join(cell for row in rows("transport") for cell in row)
+
+@pytest.mark.parametrize(("transport", "revision"), matrix())
+def test_the_transports_carry_these_revisions(transport: str, revision: str, demo_url: str) -> None:
+    server = STDIO_ARGV if transport == "stdio" else demo_url
+    with MCPClient(server, transport=transport, protocol_version=revision, timeout=WAIT) as client:
+        assert (client.transport, client.protocol_version) == (transport, revision)
+        assert client.call_tool("echo", {"message": revision}).text == revision
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", README))

@@ -38,15 +38,19 @@ def frame(*chunks: bytes, limit: int = LIMIT) -> Seen:
 
 
 def interpret(stream: bytes) -> Seen:
-    """The algorithm of WHATWG HTML, 9.2.6, written down as it stands there: slow and plain."""
+    """The algorithm of WHATWG HTML, 9.2.6, written down as it stands there: slow and plain.
+
+    But for one thing: ``retry``, like ``id``, counts with the block that it is in, which may be cut off.
+    """
     text = stream.decode("utf-8", "replace")
     text = text[1:] if text.startswith("\ufeff") else text
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
     events: list[tuple[str, str]] = []
-    data, kind, id, last_id, retry = "", "", "", "", None
+    data, kind, id, last_id = "", "", "", ""
+    retry = last_retry = None
     for line in lines:
         if not line:
-            last_id = id
+            last_id, last_retry = id, retry
             if data:
                 events.append((kind or "message", data[:-1]))
             data, kind = "", ""
@@ -61,7 +65,7 @@ def interpret(stream: bytes) -> Seen:
             id = value
         elif name == "retry" and value.isascii() and value.isdigit():
             retry = int(value)
-    return Seen([event for event in events if event[1]], last_id, retry)
+    return Seen([event for event in events if event[1]], last_id, last_retry)
 
 
 STREAMS = {

@@ -1,0 +1,239 @@
+"""The GET stream, which is optional, and never waited for: quirks.md, C (2025-11-25, Listening for Messages)."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+import pytest
+
+from mcp_sync import MCPClient, Progress
+from tests.streamable.waiting import wait_for_aside, wait_for_requests
+from tests.support.clock import LONG, within
+from tests.support.fault_server import ALWAYS, Asked, FaultServer, finish, hold, reset, status
+
+Connect = Callable[..., MCPClient]
+
+
+def test_it_is_asked_for_with_its_own_media_type_alone(server: FaultServer, client: MCPClient) -> None:
+    wait_for_aside(client)
+    (get,) = [request for request in server.requests if request.method == "GET"]
+    assert get.headers["accept"] == "text/event-stream"
+    assert "last-event-id" not in get.headers
+    assert get.body == b""
+
+
+@pytest.mark.parametrize("code", [400, 401, 404, 405, 406, 409, 500])
+def test_a_server_without_one_is_asked_once_and_nobody_hears_of_it(
+    code: int, server: FaultServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.instead("GET", status(code, "<h1>no</h1>", {"content-type": "text/html"}), ALWAYS)
+    with within():
+        client = connect(timeout=LONG)
+        wait_for_requests(server, "GET")
+        assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+        link = client._connection.live
+        assert link is not None
+        assert link.transport.aside_settled.wait(10)
+        assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+        client.close()
+    assert server.count("GET") == 1
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+def test_a_200_that_is_no_stream_is_no_stream(server: FaultServer, connect: Connect) -> None:
+    server.instead("GET", status(200, "<h1>Welcome</h1>", {"content-type": "text/html"}), ALWAYS)
+    client = connect()
+    wait_for_requests(server, "GET")
+    assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+    assert client.connected
+    assert server.count("GET") == 1
+
+
+@pytest.mark.parametrize("with_handlers", [False, True])
+def test_a_head_that_never_comes_holds_nothing_up_and_close_neither(
+    with_handlers: bool, server: FaultServer, connect: Connect
+) -> None:
+    server.instead("GET", hold, ALWAYS)
+    with within():
+        client = connect(timeout=LONG, **({"roots": ["file:///a"]} if with_handlers else {}))
+        wait_for_requests(server, "GET")
+        assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+        results = client.map("echo", [{"message": str(number)} for number in range(8)])
+        assert [result.text for result in results] == [str(number) for number in range(8)]
+    with within(2.0):
+        client.close()
+    assert server.count("DELETE") == 1
+
+
+def test_what_the_server_says_there_reaches_the_handlers(server: FaultServer, connect: Connect) -> None:
+    heard: list[Any] = []
+    both = threading.Event()
+
+    def hear(item: Any) -> None:
+        heard.append(item)
+        if len(heard) == 2:
+            both.set()
+
+    client = connect(log_handler=hear, notification_handler=lambda note: note.method == "x/y" and hear(note))
+    wait_for_aside(client)
+    server.session.notify("notifications/message", {"level": "error", "data": "help"})
+    server.session.notify("x/y", {"unknown": [1]})
+    assert both.wait(10)
+    assert heard[0].data == "help"
+    assert heard[1].params == {"unknown": [1]}
+
+
+def test_what_the_server_asks_there_is_answered(server: FaultServer, connect: Connect) -> None:
+    client = connect(roots=["file:///work"])
+    wait_for_aside(client)
+    with within():
+        assert server.session.ask("roots/list")["result"] == {"roots": [{"uri": "file:///work"}]}
+        assert server.session.ask("ping", id=0)["result"] == {}
+        assert server.session.ask("sampling/createMessage")["error"]["code"] == -32601
+
+
+def test_a_server_that_asks_at_once_can_when_the_first_call_comes(server: FaultServer, connect: Connect) -> None:
+    def work(asked: Asked) -> None:
+        assert asked.session.stream is not None, "the GET stream is not open yet"
+        asked.text(str(asked.session.ask("roots/list")["result"]["roots"]))
+
+    server.tools["work"] = work
+    client = connect(roots=["file:///work"])
+    with within():
+        assert "file:///work" in client.call_tool("work", timeout=LONG).text
+
+
+@pytest.mark.parametrize("answers", ["json", "sse"])
+def test_progress_that_comes_there_is_seen_before_the_answer(
+    answers: str, server: FaultServer, client: MCPClient
+) -> None:
+    server.answers = answers
+    gate = threading.Event()
+
+    def work(asked: Asked) -> None:
+        asked.session.notify("notifications/progress", {"progressToken": asked.token, "progress": 1})
+        server.wait(gate)  # opened by who has seen the progress
+        asked.text("result")
+
+    server.tools["work"] = work
+    wait_for_aside(client)
+    with within():
+        assert client.call_tool("work", timeout=LONG, on_progress=lambda progress: gate.set()).text == "result"
+    gate.clear()
+    kinds = []
+    with within(), client.stream_tool("work", timeout=LONG) as stream:
+        for event in stream:
+            kinds.append(type(event).__name__)
+            gate.set()
+    assert kinds == ["Progress", "CallToolResult"]
+
+
+def test_log_messages_that_come_there_during_a_call_are_its_streams(server: FaultServer, client: MCPClient) -> None:
+    gate = threading.Event()
+
+    def work(asked: Asked) -> None:
+        asked.session.notify("notifications/message", {"level": "info", "data": "half"})
+        server.wait(gate)
+        asked.text("result")
+
+    server.tools["work"] = work
+    wait_for_aside(client)
+    seen: list[Any] = []
+    with within(), client.stream_tool("work", timeout=LONG) as stream:
+        for event in stream:
+            seen.append(event)
+            gate.set()
+    assert seen[0].data == "half"
+    assert seen[1].text == "result"
+
+
+def test_an_answer_that_comes_there_is_taken_too(server: FaultServer, client: MCPClient) -> None:
+    def work(asked: Asked) -> None:
+        content = {"content": [{"type": "text", "text": "by GET"}]}
+        asked.session.send({"jsonrpc": "2.0", "id": asked.id, "result": content})
+        asked.wire.hold()
+
+    server.tools["work"] = work
+    wait_for_aside(client)
+    with within():
+        assert client.call_tool("work", timeout=LONG).text == "by GET"
+    assert server.tool_calls["work"] == 1
+
+
+@pytest.mark.parametrize("end", ["cut", "reset"])
+def test_when_it_breaks_it_is_opened_again_and_calls_go_on(end: str, server: FaultServer, client: MCPClient) -> None:
+    wait_for_aside(client)
+    stream = server.session.stream
+    assert stream is not None
+    stream.event({"jsonrpc": "2.0", "method": "x/y"}, id="7", retry=100)
+    slow = client.submit("slow", timeout=LONG)
+    server.wait_for_call("slow")
+    getattr(stream, end)()
+    wait_for_requests(server, "GET", 2)
+    again = [request for request in server.requests if request.method == "GET"][1]
+    assert again.headers["last-event-id"] == "7"
+    server.gate.set()
+    assert slow.result(LONG).text == "slow"
+    assert client.connected
+    assert len(server.sent("initialize")) == 1
+
+
+@pytest.mark.parametrize("behaviour", [finish, reset], ids=["FIN", "RST"])
+def test_when_it_never_comes_it_is_asked_for_a_few_times_and_further_apart(
+    behaviour: Any, server: FaultServer, connect: Connect
+) -> None:
+    server.instead("GET", behaviour, ALWAYS)
+    client = connect(max_retries=1)
+    link = client._connection.live
+    assert link is not None
+    assert link.transport.aside_settled.wait(10)
+    times = server.times("GET")
+    assert len(times) == 2
+    assert times[1] - times[0] >= 0.45
+    assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+
+
+def test_retry_0_and_the_end_again_and_again_is_no_storm(server: FaultServer, connect: Connect) -> None:
+    def end_at_once(wire: Any, request: Any) -> None:
+        stream = wire.stream()
+        stream.event(None, event=None, retry=0)
+        stream.end()
+
+    server.instead("GET", end_at_once, ALWAYS)
+    client = connect()
+    wait_for_requests(server, "GET", 3)
+    times = server.times("GET")
+    assert times[1] - times[0] >= 0.09
+    assert times[2] - times[1] >= 0.45
+    assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+    client.close()
+    assert server.count("GET") <= 4
+
+
+def test_a_frame_there_that_is_no_json_is_skipped(server: FaultServer, connect: Connect) -> None:
+    heard = threading.Event()
+    client = connect(notification_handler=lambda note: heard.set())
+    wait_for_aside(client)
+    stream = server.session.stream
+    assert stream is not None
+    stream.event("{nonsense")
+    stream.event("")
+    server.session.notify("x/y")
+    assert heard.wait(10)
+    assert server.count("GET") == 1
+
+
+def test_a_flood_of_progress_there_does_not_lose_the_answer(server: FaultServer, client: MCPClient) -> None:
+    def work(asked: Asked) -> None:
+        for number in range(2000):
+            asked.session.notify("notifications/progress", {"progressToken": asked.token, "progress": number})
+        asked.text("result")
+
+    server.tools["work"] = work
+    wait_for_aside(client)
+    seen: list[Progress] = []
+    with within(10):
+        assert client.call_tool("work", timeout=LONG, on_progress=seen.append).text == "result"
+    assert [item.progress for item in seen] == sorted(item.progress for item in seen)
+    assert seen
