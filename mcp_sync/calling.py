@@ -201,8 +201,10 @@ class Request:
         raise AssertionError("unreachable")
 
     def _may_send_again(self, link: Link, error: MCPClientError, attempt: int) -> bool:
-        """Whether a request that failed with ``error`` may be sent again: never when it may have run, unless the caller
-        allows that. Forgets a session that the server has forgotten."""
+        """Whether a request that failed with ``error`` may be sent again: never when it may have run, unless the
+        caller allows that. Waits before a server that is away is tried again, and forgets a session that the server
+        has forgotten.
+        """
         if isinstance(error, MCPServerError):
             if error.code == _HEADER_MISMATCH and attempt == 0 and self._relist is not None:
                 self._relist(self._deadline)
@@ -211,13 +213,15 @@ class Request:
         if isinstance(error, SessionExpiredError):
             link.give_up(error)
             return (self._repeatable or self._resend) and attempt == 0
-        if isinstance(error, (MCPTimeoutError, MCPClosedError, HTTPStatusError)) or not isinstance(
-            error, MCPConnectionError
-        ):
+        if isinstance(error, (MCPTimeoutError, MCPClosedError, HTTPStatusError)):
             return False
-        if error.outcome == "not_sent":
-            return link.lost.is_set() and attempt == 0
-        return self._resend and attempt < self._connection.config.max_retries
+        if not isinstance(error, MCPConnectionError) or (error.outcome != "not_sent" and not self._resend):
+            return False
+        if link.lost.is_set() and attempt == 0:
+            return True  # the next session waits as long as it must
+        if error.outcome == "not_sent" and not error.transient:
+            return False
+        return self._connection.pause_before_retry(attempt, self._deadline)
 
     # What the server wants of us meanwhile
 

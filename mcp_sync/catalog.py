@@ -29,6 +29,8 @@ class Catalog:
         self._paths: Dict[str, HeaderPaths] = {}
         # Tool -> "required" or "optional", where it can be run as a task (2025-11-25, Tasks, Tool-Level Negotiation).
         self._task_support: Dict[str, str] = {}
+        # Whether the tools were ever listed.
+        self.is_known = False
         # How often the server's tools may have changed.
         self.changes = 0
 
@@ -63,6 +65,7 @@ class Catalog:
             for tool in usable
             if tool.execution is not None and tool.execution.task_support in ("required", "optional")
         }
+        self.is_known = True
         return usable
 
     def may_run_twice(self, name: str) -> bool:

@@ -6,6 +6,7 @@ Runs on: the caller's threads, any number at once.
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Union
 
 from .calling import Request
@@ -114,6 +115,12 @@ class MCPClient(ToolCalls):
         reachable, settings = read_server(server, settings)
         if isinstance(server, str):
             settings = settings.model_copy(update={"base_url": server})
+        if settings.verify is False:
+            warnings.warn(
+                "verify=False: whoever is on the way to the server can read and change everything",
+                UserWarning,
+                stacklevel=2,
+            )
         handlers = Handlers(
             sampling_handler, elicitation_handler, roots, log_handler, progress_handler, notification_handler
         )
@@ -122,8 +129,10 @@ class MCPClient(ToolCalls):
     # Operations
 
     def ping(self, timeout: Optional[float] = None) -> None:
-        """Ask the server for a sign of life (2025-11-25, Ping)."""
-        self.request("ping", None, timeout)
+        """Ask the server for a sign of life (2025-11-25, Ping; since 2026-07-28 by Discovery)."""
+        deadline = self._deadline(timeout)
+        method = "ping" if self._connection.link(deadline).is_stateful else "server/discover"
+        Request(self._connection, deadline, repeatable=True).result(method, None)
 
     def list_resources(self, timeout: Optional[float] = None) -> List[Resource]:
         """All resources of the server, all pages (2025-11-25, Resources, Listing Resources)."""

@@ -54,6 +54,8 @@ class _Attempt:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.error: Optional[MCPClientError] = None
+        # The error is that thread's own: its deadline passed, or it was interrupted. The others try themselves.
+        self.is_personal = False
 
 
 class Connection:
@@ -198,7 +200,7 @@ class Connection:
                     server=self.server.public,
                     outcome="not_sent",
                 )
-        if attempt.error is not None:
+        if attempt.error is not None and not (attempt.is_personal and not deadline.expired):
             raise attempt.error.again()
         return self.link(deadline)
 
@@ -221,7 +223,9 @@ class Connection:
             # Whatever the handshake met: the call that needed the session was not sent.
             exc.outcome = "not_sent"
             error = attempt.error = exc.during(server=self.server.public)
+            attempt.is_personal = deadline.expired
         except BaseException:
+            attempt.is_personal = True
             attempt.error = MCPConnectionError(
                 "the thread that was opening the session gave up", server=self.server.public, outcome="not_sent"
             )
@@ -263,7 +267,7 @@ class Connection:
                 error = exc
             if attempt >= retries or not may_pass(error) or deadline.expired:
                 raise error
-            delay = _jittered(min(self.config.retry_delay * 2.0**attempt, _LONGEST_DELAY))
+            delay = self._delay_before(attempt)
             if isinstance(error, HTTPStatusError) and error.retry_after is not None:
                 delay = max(delay, error.retry_after)
             if delay >= deadline.remaining:
@@ -277,6 +281,17 @@ class Connection:
             )
             self.pause(delay, deadline)
         raise AssertionError("unreachable")
+
+    def _delay_before(self, attempt: int) -> float:
+        return _jittered(min(self.config.retry_delay * 2.0**attempt, _LONGEST_DELAY))
+
+    def pause_before_retry(self, attempt: int, deadline: Deadline) -> bool:
+        """Wait before a call is tried again; False, at once, where there are no tries or is no time left."""
+        delay = self._delay_before(attempt)
+        if attempt >= self.config.max_retries or delay >= deadline.remaining:
+            return False
+        self.pause(delay, deadline)
+        return True
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
         """Wait; ``close`` ends the wait with MCPClosedError."""

@@ -23,7 +23,7 @@ from typing import Callable, Deque, Dict, List, Optional, Tuple, Union
 from .deadline import Deadline
 from .errors import MCPClientError, MCPConnectionError
 from .protocol.escape import excerpt
-from .protocol.messages import Message, RequestId, matching_id
+from .protocol.messages import Message, RequestId, matching_id, shown
 from .transports.exchange import ANSWERED, CLOSED, Exchange, watch
 
 __all__ = ["Dispatcher", "Waiter"]
@@ -246,6 +246,9 @@ class Dispatcher:
             via: the call on whose own response they came; None for the shared stream. Nobody else's answer is taken
                 from there.
         """
+        if _log.isEnabledFor(logging.DEBUG):
+            for message in messages:
+                _log.debug("received %s", shown(message))
         for message in messages:
             try:
                 self._route_one(message, via)

@@ -132,8 +132,14 @@ class MCPUsageError(MCPClientError, ValueError):
 class MCPConnectionError(MCPClientError, ConnectionError):
     """The server could not be reached, or the connection was lost.
 
+    Attributes:
+        transient: whether the same call may well succeed a little later: a server that is being restarted refuses
+            connections, while a certificate that does not fit will not.
+
     ``outcome`` says whether the call may have run; the next call reconnects by itself.
     """
+
+    transient: bool = False
 
 
 class HTTPStatusError(MCPConnectionError):

@@ -221,6 +221,7 @@ class Lifecycle:
         """``payload`` as a model; MCPProtocolError where its shape is wrong."""
         problem = ""
         try:
+            self._check_result_type(payload, method)
             return model.model_validate(payload)  # type: ignore[attr-defined, no-any-return]  # a pydantic model
         except ValidationError as exc:
             first = exc.errors(include_input=False, include_url=False)[0]
@@ -231,6 +232,19 @@ class Lifecycle:
             method=method,
             outcome="unknown",
         )
+
+    def _check_result_type(self, payload: Any, method: str) -> None:
+        """A type of result that nobody here knows is invalid (2026-07-28, Basic, ResultType)."""
+        kind = payload.get("resultType", "complete") if isinstance(payload, dict) else "complete"
+        link = self._connection.last
+        if kind != "complete" and link is not None and not link.is_stateful:
+            raise MCPProtocolError(
+                f"the server answered with a result of the unknown type {excerpt(str(kind))!r}; request() returns it "
+                "as it is",
+                server=self._server.public,
+                method=method,
+                outcome="unknown",
+            )
 
     def _checked_arguments(self, arguments: Optional[Mapping[str, Any]], name: str) -> Dict[str, Any]:
         if arguments is None:

@@ -16,7 +16,7 @@ from .deadline import Deadline
 from .dispatcher import Dispatcher, Waiter
 from .errors import MCPCancelledError, MCPClientError, MCPClosedError, MCPProtocolError, MCPTimeoutError
 from .protocol.conversations import Agree, Ask, Negotiated, Tell
-from .protocol.messages import Message, RequestId, notification, request, result_of
+from .protocol.messages import Message, RequestId, notification, request, result_of, shown
 from .protocol.revisions import Revision
 from .protocol.session import Stamp
 from .serving import Crew, Serving
@@ -110,6 +110,8 @@ class Link:
         self._post(answer, Deadline(self._timeout))
 
     def _post(self, message: Message, deadline: Deadline) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("sending %s", shown(message))
         incoming = self.transport.send(message, deadline)
         if incoming is not None:
             # A server may answer a notification with a stream; what it says there is taken as it comes.
@@ -249,6 +251,8 @@ class Call:
         pumped = False
         try:
             link.dispatcher.expect(waiter)
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("sending %s", shown(self._message))
             # Some servers send a call's progress beside its response: whoever wants to see it at once needs a thread
             # that waits for the response meanwhile.
             pumped = waiter.wants is not None and link.transport.aside_is_open and self._start_pump()

@@ -72,7 +72,9 @@ class ToolStream:
         on_progress: Optional[Callable[[Progress], object]],
         relist: Callable[[Deadline], object],
         read: Callable[..., Any],
+        prepare: Callable[[Dict[str, Any], Deadline], Dict[str, Any]],
     ) -> None:
+        self._prepare = prepare
         self._connection = connection
         self._name = name
         self._params = params
@@ -148,7 +150,7 @@ class ToolStream:
             started=self._started,
             relist=self._relist,
         )
-        batches = request.events("tools/call", self._params)
+        batches = request.events("tools/call", self._prepare(self._params, deadline))
         result: Dict[str, Any] = {}
         try:
             for batch in batches:

@@ -116,8 +116,7 @@ class ToolCalls(Lifecycle):
             relist=self._relist,
         )
         result: Dict[str, Any] = {}
-        if connection.catalog.task_support(name) == "required":
-            params = self._as_task(connection, params, None, deadline)
+        params = self._as_demanded(connection, params, deadline)
         if on_progress is None:
             result = request.result("tools/call", params)
         else:
@@ -148,17 +147,19 @@ class ToolCalls(Lifecycle):
             A ``ToolStream``; use it in a ``with`` block, so that leaving early cancels the tool.
         """
         seconds = self._timeout(timeout)
+        connection = self._connection
         return ToolStream(
-            self._connection,
+            connection,
             name,
             self._tool_params(name, arguments, meta),
             seconds,
             raise_on_error=raise_on_error,
-            repeatable=self._connection.catalog.may_run_twice(name),
+            repeatable=connection.catalog.may_run_twice(name),
             resend=retry,
             on_progress=on_progress,
             relist=self._relist,
             read=self._read,
+            prepare=lambda params, deadline: self._as_demanded(connection, params, deadline),
         )
 
     def submit(
@@ -276,18 +277,32 @@ class ToolCalls(Lifecycle):
         self, connection: Connection, params: Dict[str, Any], ttl: Optional[float], deadline: Deadline
     ) -> Dict[str, Any]:
         """The params of a call that asks for a task, where the revision has the caller ask and the server can."""
-        link = connection.link(deadline)
-        if not link.is_stateful or link.negotiated is None:
-            return params
-        offered = link.negotiated.server_capabilities.tasks or {}
-        calls = offered.get("requests", {}).get("tools", {}) if isinstance(offered.get("requests"), dict) else {}
-        if "call" not in calls:
+        if not self._offers_tasks(connection, deadline):
             return params
         if connection.catalog.task_support(params["name"]) is None:
             self._list_tools(deadline)
         if connection.catalog.task_support(params["name"]) is None:
             return params
         return {**params, "task": {} if ttl is None else {"ttl": int(ttl * 1000)}}
+
+    def _as_demanded(self, connection: Connection, params: Dict[str, Any], deadline: Deadline) -> Dict[str, Any]:
+        """The params of a call, which asks for a task where the tool cannot be called in any other way."""
+        if not self._offers_tasks(connection, deadline):
+            return params
+        if not connection.catalog.is_known:
+            self._list_tools(deadline)
+        demanded = connection.catalog.task_support(params["name"]) == "required"
+        return {**params, "task": {}} if demanded else params
+
+    @staticmethod
+    def _offers_tasks(connection: Connection, deadline: Deadline) -> bool:
+        """Whether the server takes calls that ask for a task (2025-11-25, Tasks, Capability Negotiation)."""
+        link = connection.link(deadline)
+        if not link.is_stateful or link.negotiated is None:
+            return False
+        offered = (link.negotiated.server_capabilities.tasks or {}).get("requests")
+        calls = offered.get("tools") if isinstance(offered, dict) else None
+        return isinstance(calls, dict) and "call" in calls
 
     @property
     def tools(self) -> Tools:

@@ -6,7 +6,7 @@ Runs on: any thread; a conversation belongs to the one that drives it.
 from __future__ import annotations
 
 import itertools
-from typing import Any, Dict, Generator, Mapping, Optional
+from typing import Any, Dict, Generator, Mapping, Optional, Set
 
 from ..errors import MCPCancelledError, MCPProtocolError, MCPServerError
 from .conversations import Ask, Following, Inputs, Pause
@@ -77,6 +77,9 @@ def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
     if not isinstance(task_id, str):
         raise MCPProtocolError("the server answered with a task that has no id", outcome="unknown")
     said: Optional[str] = None
+    # What was answered already: a question stays in sight until the server has seen the answer (SEP-2663, Task Update
+    # Requests).
+    answered: Set[str] = set()
     for looks in itertools.count():
         status, message = task.get("status"), task.get("statusMessage")
         yield Following(task_id, message if isinstance(message, str) and message != said else None, looks)
@@ -90,9 +93,12 @@ def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
         if status in ("completed", "failed"):
             return _outcome(task)
         wanted = task.get("inputRequests")
-        if status == "input_required" and isinstance(wanted, Mapping) and wanted:
-            answers = yield Inputs(wanted)
-            yield Ask("tasks/update", {"taskId": task_id, "inputResponses": answers})
+        if status == "input_required" and isinstance(wanted, Mapping):
+            new = {key: request for key, request in wanted.items() if key not in answered}
+            if new:
+                answered.update(new)
+                answers = yield Inputs(new)
+                yield Ask("tasks/update", {"taskId": task_id, "inputResponses": answers})
         yield Pause(_interval(task))
         task = yield Ask("tasks/get", {"taskId": task_id})
     raise AssertionError("unreachable")

@@ -26,8 +26,15 @@ _PRIMITIVES = ("string", "integer", "boolean")
 _LARGEST = 2**53 - 1
 _DEEPEST = 64
 
-# The params that name what a method is about.
-_NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+# The params that name what a method is about; a task's are SEP-2663, Streamable HTTP: Routing Headers.
+_NAMED_BY = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
 
 
 def encode_value(value: str) -> str:

@@ -30,6 +30,7 @@ __all__ = [
     "request",
     "result_answer",
     "result_of",
+    "shown",
 ]
 
 Message = Dict[str, Any]
@@ -162,3 +163,12 @@ def result_of(answer: Message) -> Dict[str, Any]:
     if not isinstance(result, dict):
         raise MCPProtocolError("the server's answer has neither a result object nor an error", outcome="unknown")
     return result
+
+
+def shown(message: Message) -> str:
+    """A message as a log may show it: its kind, method and id, and nothing of what it carries."""
+    id = "" if message.get("id") is None else f" {excerpt(str(message['id']), 80)}"
+    method = message.get("method")
+    if method is not None:
+        return f"{'notification' if 'id' not in message else 'request'}{id} {excerpt(str(method), 80)}"
+    return f"{'error' if 'error' in message else 'result'}{id}"

@@ -250,6 +250,11 @@ class _Pool(HTTPConnectionPool):
 class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _InterruptibleHTTPSConnection
 
+    def _validate_conn(self, conn: Any) -> None:
+        # urllib3 warns here of each connection without verification: MCPClient has done so, once.
+        if conn.is_closed:
+            conn.connect()
+
 
 def _use_our_pools(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}

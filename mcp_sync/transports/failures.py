@@ -90,9 +90,19 @@ def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[D
         )
     else:
         error = MCPConnectionError(f"the exchange with {where} failed: {type(cause).__name__}", outcome=outcome)
+    if isinstance(error, MCPConnectionError):
+        error.transient = _may_pass(cause)
     if not isinstance(cause, StoppedBeforeSending):
         error.__cause__ = cause
     return error
+
+
+def _may_pass(cause: BaseException) -> bool:
+    """Whether a server that is being restarted, or a network that hiccups, could be the reason."""
+    if isinstance(cause, (urllib3.exceptions.NameResolutionError, urllib3.exceptions.SSLError, ssl.SSLError)):
+        return False
+    passing = (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError, http.client.HTTPException)
+    return isinstance(cause, (*passing, urllib3.exceptions.ProtocolError, OSError))
 
 
 def _too_late(exchange: Exchange, deadline: Optional[Deadline], where: str) -> str:

@@ -333,6 +333,7 @@ class HTTP:
         connection = exchange.connection
         if connection is not None:
             connection.used()
+        exchange.raw = None  # it would keep the pool of a session that the user brought, and its sockets with it
         with self._lock:
             self._under_way.discard(exchange)
 

@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import threading
+import traceback
 from typing import List, Mapping, Optional
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
@@ -72,7 +73,9 @@ class HTTPSSETransport:
         self._sink = sink
         self._exchange = Exchange(0.0)
         self._reader: Optional[threading.Thread] = None
+        # How far the reader came: it runs; the stream's head is there.
         self._began = False
+        self._opened = False
         # Guards the three below: the first endpoint is the one that stays.
         self._lock = threading.Lock()
         self._endpoint: Optional[str] = None
@@ -129,7 +132,7 @@ class HTTPSSETransport:
                 "only with enable-threads",
                 outcome="not_sent",
             )
-        if self._exchange.raw is None:
+        if not self._opened:
             return MCPTimeoutError(
                 f"no answer from {where} within {deadline.timeout:g} s; it accepts connections but does not open a "
                 "stream",
@@ -162,6 +165,7 @@ class HTTPSSETransport:
             response = self._http.send(
                 "GET", self._url, _STREAM_HEADERS, None, deadline, exchange=self._exchange, streaming=True
             )
+            self._opened = True
             self._check_head(response)
             self._pump(response, Framer(self._config.max_message_bytes))
             error = MCPConnectionError("the server ended the stream", outcome="unknown")
@@ -169,7 +173,7 @@ class HTTPSSETransport:
                 error = MCPHandshakeError("the stream ended before the endpoint event", outcome="not_sent")
         except MCPClientError as exc:
             error = exc
-            if isinstance(exc, MCPTimeoutError) and self._endpoint is None and self._exchange.raw is not None:
+            if isinstance(exc, MCPTimeoutError) and self._endpoint is None and self._opened:
                 error = self._never_located(deadline)
         except Exception as exc:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             _log.exception("the reader of %s failed", public_url(self._url))
@@ -178,6 +182,11 @@ class HTTPSSETransport:
         finally:
             if response is not None:
                 response.close()
+                response = None
+        # The error is kept for those who ask later; what the frames of its traceback hold must not be.
+        for exc in (error, error.__cause__):
+            if exc is not None:
+                traceback.clear_frames(exc.__traceback__)
         self._fail(error)
         self._sink.lost(error)
 
