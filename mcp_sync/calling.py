@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, cast
 
+from .call import Call
 from .connection import Connection
 from .deadline import Deadline
 from .dispatcher import Waiter
@@ -23,7 +24,7 @@ from .errors import (
     SessionExpiredError,
 )
 from .handlers import Refusal
-from .link import Call, Link
+from .link import Link
 from .protocol.completion import finish, is_complete
 from .protocol.conversations import Ask, Following, Inputs, Pause
 from .protocol.messages import Message, RequestId, notification
@@ -56,7 +57,7 @@ class Request:
         "_started",
         "_token",
         "_wants",
-        "gave_input",
+        "took_rounds",
     )
 
     def __init__(
@@ -79,8 +80,8 @@ class Request:
         self._started = started
         self._relist = relist
         self._cancels_tasks = cancels_tasks
-        # A result that depends on input must not be cached.
-        self.gave_input = False
+        # A result that took more than one request must not be cached (2026-07-28, Caching, Cache Key).
+        self.took_rounds = False
         # The id of the first request: its progress token.
         self._token: Optional[RequestId] = None
 
@@ -130,6 +131,7 @@ class Request:
                     yield from _reports(tail, step.status, step.looks)
                 else:
                     ask = cast(Ask, step)
+                    self.took_rounds = True
                     answer = yield from self._watch(ask.method, ask.params)
                 step = conversation.send(answer)
         except StopIteration as done:
@@ -227,7 +229,6 @@ class Request:
 
     def _give(self, requests: Mapping[str, Any]) -> Dict[str, Any]:
         """The answers to input requests, from the handlers that answer a server's requests in the older revisions."""
-        self.gave_input = True
         answers: Dict[str, Any] = {}
         for key, request in requests.items():
             method = request.get("method") if isinstance(request, Mapping) else None

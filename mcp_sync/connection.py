@@ -9,10 +9,8 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-import sys
 import threading
 import time
-import warnings
 from typing import Any, Callable, Dict, List, Optional, Union
 
 from .cache import ResultCache
@@ -28,6 +26,7 @@ from .errors import (
     MCPServerError,
     MCPTimeoutError,
 )
+from .event_loops import warn_in_event_loop
 from .handlers import Handlers
 from .link import Link
 from .protocol.messages import RequestId
@@ -370,21 +369,6 @@ class Connection:
 
     def _gave_up(self) -> MCPClientError:
         return MCPConnectionError("the session was given up", server=self.server.public, outcome="unknown")
-
-
-def warn_in_event_loop() -> None:
-    """Warn a caller whose thread runs an event loop, which stands still while we block.
-
-    In a notebook that is so for every cell, and nobody minds.
-    """
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None and "ipykernel" not in sys.modules:
-        warnings.warn(
-            "an MCPClient was called on a thread that runs an event loop, which stands still meanwhile; call it "
-            "through asyncio.to_thread",
-            RuntimeWarning,
-            stacklevel=2,
-        )
 
 
 def _jittered(seconds: float) -> float:

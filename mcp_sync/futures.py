@@ -9,8 +9,8 @@ import concurrent.futures
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from .call import Call
 from .errors import MCPClientError, MCPClosedError
-from .link import Call
 from .workers import Workers
 
 if TYPE_CHECKING:

@@ -201,7 +201,7 @@ class Lifecycle:
         result = cache.get(method, params)
         if result is None:
             result = request.result(method, params)
-            if not request.gave_input:
+            if not request.took_rounds:
                 cache.put(method, params, result)
         return result
 

@@ -10,8 +10,8 @@ import functools
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
+from .call import Call
 from .futures import ToolFuture
-from .link import Call
 from .workers import Workers
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Type, Union
 
+from .call import Call
 from .calling import Request
 from .connection import Connection
 from .deadline import Deadline
 from .errors import MCPCancelledError, MCPClientError, MCPConnectionError, StreamLostError, ToolError
 from .handlers import event_of
-from .link import Call
 from .protocol.messages import Message
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ import random
 import threading
 from typing import TYPE_CHECKING, Any, Counter, Dict, Iterable, List, Optional
 
+from .call import Call
 from .deadline import Deadline
 from .errors import MCPClientError, MCPClosedError, MCPServerError, MCPTimeoutError
-from .link import Call, Link
+from .link import Link
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -117,8 +118,10 @@ class Subscriptions:
         falls between them.
         """
         with self._lock:
-            wanted = self._filter()
-            old, stream = self._stream, _Stream(self._connection, wanted) if wanted else None
+            wanted, old = self._filter(), self._stream
+            if wanted == (old.wanted if old is not None else {}):
+                return
+            stream = _Stream(self._connection, wanted) if wanted else None
             self._stream = stream
         opened = False
         try:
@@ -142,7 +145,7 @@ class _Stream:
 
     def __init__(self, connection: Connection, wanted: Dict[str, Any]) -> None:
         self._connection = connection
-        self._wanted = wanted
+        self.wanted = wanted
         self._acknowledged = threading.Event()
         self._error: Optional[MCPClientError] = None
         # Guards the two below.
@@ -202,7 +205,7 @@ class _Stream:
         call = Call(
             link,
             "subscriptions/listen",
-            {"notifications": self._wanted},
+            {"notifications": self.wanted},
             Deadline(float("inf")),
             wants="all",
             asks_progress=False,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional
 
+from .call import Call
 from .calling import Request
 from .connection import Connection
 from .deadline import Deadline
 from .errors import MCPUsageError
 from .handlers import event_of
 from .lifecycle import Lifecycle
-from .link import Call
 from .protocol.completion import is_complete, task_in
 from .server import Command
 from .stream import ToolStream, read_tool_result

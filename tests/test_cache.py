@@ -39,7 +39,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def modern() -> Iterator[ModernServer]:
     """A server of the stateless kind whose results stay fresh for a minute."""
-    with ModernServer() as running:
+    running = ModernServer()
+    with running:
         for method in ("tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"):
             running.methods[method] = fresh(running.methods[method])
         yield running

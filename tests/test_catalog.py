@@ -37,7 +37,9 @@ def test_tools_that_say_so_may_run_twice() -> None:
 def test_a_new_list_replaces_the_old_one() -> None:
     catalog = Catalog()
     assert not catalog.is_known
-    catalog.learn([tool("a", MIRRORED, annotations={"readOnlyHint": True}, execution={"taskSupport": "required"})], mirrors=True)
+    catalog.learn(
+        [tool("a", MIRRORED, annotations={"readOnlyHint": True}, execution={"taskSupport": "required"})], mirrors=True
+    )
     assert catalog.is_known
     assert catalog.paths_of("a") == {"Region": ("region",)}
     assert catalog.task_support("a") == "required"

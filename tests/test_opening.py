@@ -332,7 +332,7 @@ def test_a_url_with_a_path_is_taken_as_it_is(http_server: FaultServer, make_clie
 def test_where_nothing_is_the_error_names_the_places(http_server: FaultServer, make_client: Connect) -> None:
     http_server.mcp_path = "/elsewhere"
     with within(), pytest.raises(MCPHandshakeError) as caught:
-        make_client(http_server.url + "?token=secret", timeout=LONG).connect()
+        make_client(http_server.url.replace("//", "//me:secret@"), timeout=LONG).connect()
     message = str(caught.value)
     for place in ("/mcp", "/sse", "/"):
         assert http_server.url + place in message

@@ -60,7 +60,8 @@ class Listening:
 @pytest.fixture
 def modern() -> Iterator[ModernServer]:
     """A server of the stateless kind; what clients may not send to it fails the test."""
-    with ModernServer() as running:
+    running = ModernServer()
+    with running:
         yield running
     assert not running.violations
 
@@ -151,6 +152,7 @@ def test_a_stream_that_ends_is_opened_again(end: str, listening: Listening, mode
         first = listening.wait(1)
         if end == "result":
             first.answer({"resultType": "complete", "_meta": {META + "subscriptionId": first.id}})
+            first.wire.finish()
         elif end == "end":
             first.own_stream().end()
             first.wire.finish()

@@ -72,6 +72,8 @@ def _value_at(value: Any, path: Tuple[str, ...]) -> Any:
 def _text(value: Any) -> Optional[str]:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # in a JSON Schema 42.0 is an integer too
     if isinstance(value, int):
         return str(value) if -_LARGEST <= value <= _LARGEST else None
     return value if isinstance(value, str) else None

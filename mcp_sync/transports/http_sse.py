@@ -184,9 +184,9 @@ class HTTPSSETransport:
                 response.close()
                 response = None
         # The error is kept for those who ask later; what the frames of its traceback hold must not be.
-        for exc in (error, error.__cause__):
-            if exc is not None:
-                traceback.clear_frames(exc.__traceback__)
+        for kept in (error, error.__cause__):
+            if kept is not None:
+                traceback.clear_frames(kept.__traceback__)
         self._fail(error)
         self._sink.lost(error)
 

@@ -9,13 +9,15 @@ import threading
 import time
 import warnings
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 import pytest
 
-from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPUsageError
+from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
 from tests.conftest import our_threads
+from tests.support.certificates import Certificates
 from tests.support.clock import AT_ONCE, LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, hold
 
@@ -417,3 +419,50 @@ def test_a_client_that_never_connected_is_dropped_in_silence() -> None:
         warnings.simplefilter("error")
         del client
         gc.collect()
+
+
+# Over TLS
+
+
+@pytest.fixture
+def secure(certificates: Certificates, make_client: Connect) -> Iterator[tuple[FaultServer, MCPClient]]:
+    """A server with a certificate, and a client connected to it."""
+    with FaultServer(tls=certificates.good()) as server:
+        yield server, make_client(server.sse_url, transport="sse", verify=certificates.ca_path).connect()
+
+
+def test_close_wakes_who_waits_over_tls(secure: tuple[FaultServer, MCPClient]) -> None:
+    server, client = secure
+    server.instead("tools/call", hold)
+    with ThreadPoolExecutor(2) as pool:
+        held = pool.submit(client.call_tool, "echo", timeout=LONG)
+        waits = pool.submit(client.call_tool, "never", timeout=LONG)
+        server.wait_until(lambda: sum(server.tool_calls.values()) == 2)
+        with within():
+            client.close()
+            assert isinstance(held.exception(AT_ONCE), MCPClosedError)
+            assert isinstance(waits.exception(AT_ONCE), MCPClosedError)
+
+
+@pytest.mark.parametrize("how", ["reset", "cut", "end"])
+def test_a_stream_lost_over_tls_wakes_who_waits_and_is_opened_again(
+    how: str, secure: tuple[FaultServer, MCPClient]
+) -> None:
+    server, client = secure
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(client.call_tool, "never", timeout=LONG)
+        server.wait_for_call("never")
+        with within():
+            getattr(server.session.stream, how)()
+            assert isinstance(waits.exception(AT_ONCE), MCPConnectionError)
+    assert client.call_tool("echo", {"message": "again"}, timeout=LONG).text == "again"
+
+
+def test_deadlines_hold_over_tls(secure: tuple[FaultServer, MCPClient]) -> None:
+    server, client = secure
+    server.instead("tools/call", hold)
+    with within(), pytest.raises(MCPTimeoutError):
+        client.call_tool("echo", timeout=0.3)
+    with within(), pytest.raises(MCPTimeoutError):
+        client.call_tool("never", timeout=0.3)
+    assert client.call_tool("echo", {"message": "x" * 300_000}, timeout=LONG).text == "x" * 300_000

@@ -14,7 +14,7 @@ PARAMS = {"name": "work", "arguments": {"x": 1}}
 
 
 def drive(conversation: Any, answers: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Answer each step with the next of ``answers`` (pauses and reports get nothing); returns the steps and the result."""
+    """The steps and the result, where each step is answered with the next of ``answers``; pauses and reports get none."""
     steps: list[Any] = []
     left = list(answers)
     try:
@@ -62,7 +62,9 @@ def test_input_is_gathered_and_the_request_made_again_with_the_state_as_it_came(
     first = {"resultType": "input_required", "inputRequests": requests, "requestState": " {}\u2028 "}
     steps, result = drive(finish("tools/call", PARAMS, first), [{"a": {"roots": []}}, {"content": []}])
     assert steps[0] == Inputs(requests)
-    assert steps[1] == Ask("tools/call", {**PARAMS, "inputResponses": {"a": {"roots": []}}, "requestState": " {}\u2028 "})
+    assert steps[1] == Ask(
+        "tools/call", {**PARAMS, "inputResponses": {"a": {"roots": []}}, "requestState": " {}\u2028 "}
+    )
     assert result == {"content": []}
     assert "inputResponses" not in PARAMS
 

@@ -20,7 +20,7 @@ ENCODED = [
     ("=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="),
     ("", ""),
     ("a b", "a b"),
-    ("a,b;c=\"d\"", "a,b;c=\"d\""),
+    ('a,b;c="d"', 'a,b;c="d"'),
     ("=?base64?open", "=?base64?open"),
     ("=?BASE64?x?=", "=?BASE64?x?="),
     ("trailing ", "=?base64?dHJhaWxpbmcg?="),
@@ -83,6 +83,10 @@ def test_method_and_name_are_mirrored(method: str, params: Any, name: Any) -> No
         (42, "42"),
         (-7, "-7"),
         (0, "0"),
+        (42.0, "42"),
+        (4.2, None),
+        (float("inf"), None),
+        (2**53, None),
         (True, "true"),
         (False, "false"),
         (2**53 - 1, "9007199254740991"),
@@ -96,7 +100,9 @@ def test_an_argument_is_mirrored_as_its_text(value: Any, header: Any) -> None:
     assert mirrored(message, {"Region": ("region",)}).get("Mcp-Param-Region") == header
 
 
-@pytest.mark.parametrize("arguments", [None, {}, {"where": None}, {"where": {}}, {"where": "Oslo"}, {"where": ["city"]}])
+@pytest.mark.parametrize(
+    "arguments", [None, {}, {"where": None}, {"where": {}}, {"where": "Oslo"}, {"where": ["city"]}]
+)
 def test_where_no_value_is_there_is_no_header(arguments: Any) -> None:
     params = {"name": "x"} if arguments is None else {"name": "x", "arguments": arguments}
     assert "Mcp-Param-City" not in mirrored({"method": "tools/call", "params": params}, {"City": ("where", "city")})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
@@ -302,7 +301,9 @@ def test_what_a_server_asks_on_a_calls_own_stream_is_answered(server: FaultServe
     assert answer["result"] == {}
 
 
-def test_a_handler_that_calls_the_client_during_a_call_is_no_deadlock(server: FaultServer, make_client: Connect) -> None:
+def test_a_handler_that_calls_the_client_during_a_call_is_no_deadlock(
+    server: FaultServer, make_client: Connect
+) -> None:
     clients: list[MCPClient] = []
 
     def elicit(params: Any) -> Any:
@@ -458,7 +459,9 @@ def test_an_answer_whose_frame_is_cut_off_is_never_a_result(server: FaultServer,
         (503, HTTPStatusError, "refused"),
     ],
 )
-@pytest.mark.parametrize("body", [b"because", b'{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"because"}}'])
+@pytest.mark.parametrize(
+    "body", [b"because", b'{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"because"}}']
+)
 def test_an_error_status_is_that_calls_error_and_nothing_is_sent_again(
     code: int, kind: type[HTTPStatusError], outcome: str, body: bytes, server: FaultServer, client: MCPClient
 ) -> None:

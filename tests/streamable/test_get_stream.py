@@ -75,7 +75,11 @@ def test_what_the_server_says_there_reaches_the_handlers(server: FaultServer, co
         if len(heard) == 2:
             both.set()
 
-    client = connect(log_handler=hear, notification_handler=lambda note: note.method == "x/y" and hear(note))
+    def hear_custom(note: Any) -> None:
+        if note.method == "x/y":
+            hear(note)
+
+    client = connect(log_handler=hear, notification_handler=hear_custom)
     wait_for_aside(client)
     server.session.notify("notifications/message", {"level": "error", "data": "help"})
     server.session.notify("x/y", {"unknown": [1]})

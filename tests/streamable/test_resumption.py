@@ -17,7 +17,9 @@ Connect = Callable[..., MCPClient]
 @pytest.fixture
 def server(http_server: FaultServer) -> FaultServer:
     """A server without a GET stream, so that every GET that counts here is a resumption."""
-    http_server.instead(lambda request: request.method == "GET" and "last-event-id" not in request.headers, status(405), ALWAYS)
+    http_server.instead(
+        lambda request: request.method == "GET" and "last-event-id" not in request.headers, status(405), ALWAYS
+    )
     return http_server
 
 
@@ -29,7 +31,9 @@ def result_of(text: str, id: object) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}]}}
 
 
-def begin(ids: list[object], *, event_id: str = "e1", retry: int = 0, how: str = "end") -> Callable[[Wire, Request], None]:
+def begin(
+    ids: list[object], *, event_id: str = "e1", retry: int = 0, how: str = "end"
+) -> Callable[[Wire, Request], None]:
     """Begin the stream of a call with a priming event, and end it."""
 
     def do(wire: Wire, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Sessions that the server has forgotten, and redirects: faults.md, rule 2 and HTTP (2025-11-25, Session Management)."""
+"""Forgotten sessions, and redirects: faults.md, rule 2 and HTTP (2025-11-25, Transports, Session Management)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORGOTTEN: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=FORGOTTEN.values(), ids=FORGOTTEN.keys())
+@pytest.fixture(params=list(FORGOTTEN.values()), ids=list(FORGOTTEN))
 def forgotten(request: pytest.FixtureRequest) -> Any:
     """A way to say that a session is not known."""
     return request.param
@@ -50,7 +50,9 @@ def test_what_only_reads_costs_a_new_session_and_nothing_else(
     assert len(server.sent("initialize")) == 2
     assert client.session_id not in (None, old)
     assert len(server.sent("tools/list")) == 2
-    assert server.requests[[r.rpc_methods for r in server.requests].index(["tools/list"])].headers["mcp-session-id"] == old
+    assert (
+        server.requests[[r.rpc_methods for r in server.requests].index(["tools/list"])].headers["mcp-session-id"] == old
+    )
 
 
 def test_a_tool_that_may_not_run_twice_is_refused_once(forgotten: Any, server: FaultServer, client: MCPClient) -> None:
@@ -167,10 +169,10 @@ def test_get_and_delete_follow_redirects_of_their_own(server: FaultServer, conne
     def move(wire: Any, request: Any) -> None:
         wire.respond(307, "", {"location": "/mcp?moved"})
 
-    for method in ("GET", "DELETE"):
-        server.instead(
-            lambda request, method=method: request.method == method and "moved" not in request.target, move, ALWAYS
-        )
+    def has_not_moved(request: Any) -> bool:
+        return request.method in ("GET", "DELETE") and "moved" not in request.target
+
+    server.instead(has_not_moved, move, ALWAYS)
     client = connect()
     wait_for_aside(client)
     client.close()

@@ -102,7 +102,14 @@ def test_arguments_are_mirrored_into_headers_where_the_schema_says_so(modern: Mo
     modern.tool_list = [_described("echo", schema)]
     client = join()
     client.list_tools()
-    arguments = {"region": "us-west1", "limit": -7, "dry": True, "where": {"city": "世界"}, "absent": None, "query": "q"}
+    arguments = {
+        "region": "us-west1",
+        "limit": -7,
+        "dry": True,
+        "where": {"city": "世界"},
+        "absent": None,
+        "query": "q",
+    }
     client.call_tool("echo", arguments)
     sent = {name: value for name, value in modern.requests[-1].headers.items() if name.startswith("mcp-param-")}
     city = base64.b64encode("世界".encode()).decode()
@@ -202,8 +209,8 @@ def test_to_cancel_is_to_close_the_response(way: str, modern: ModernServer, join
     closed = threading.Event()
 
     def work(asked: Asked) -> None:
-        asked.progress(1)
         try:
+            asked.progress(1)
             asked.wire.hold()
         finally:
             closed.set()

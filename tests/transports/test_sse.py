@@ -238,3 +238,15 @@ def test_an_event_of_eight_megabytes_takes_less_than_a_second() -> None:
     stream = b"event: message\r\ndata: " + message + b"\r\n\r\n"
     chunks = [stream[i : i + 65536] for i in range(0, len(stream), 65536)]
     assert _seconds(chunks) < 1.0
+
+
+def test_an_event_of_64_megabytes_takes_less_than_five_seconds() -> None:
+    piece = b"x" * 65536
+    framer = Framer(LIMIT)
+    start = time.perf_counter()
+    framer.feed(b"data: ")
+    for _ in range(1000):
+        framer.feed(piece)
+    (event,) = framer.feed(b"\n\n")
+    assert time.perf_counter() - start < 5.0
+    assert len(event.data) == 65_536_000
