@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     SamplingHandler = Callable[[CreateMessageParams], Union[CreateMessageResult, Mapping[str, Any]]]
     ElicitationHandler = Callable[[ElicitParams], Union[ElicitResult, Mapping[str, Any]]]
-    Roots = Union[Iterable[Union[str, Root]], Callable[[], Iterable[Union[str, Root]]]]
+    Roots = Union[Iterable[Union[str, Path, Root]], Callable[[], Iterable[Union[str, Path, Root]]]]
     LogHandler = Callable[[LogMessage], object]
     ProgressHandler = Callable[[Progress], object]
     NotificationHandler = Callable[[Notification], object]

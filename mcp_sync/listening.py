@@ -105,7 +105,8 @@ class ChangeStream:
             None when the time is over, or the stream was closed.
 
         Raises:
-            MCPClientError: the session was lost, and no new one could be opened.
+            MCPClientError: the session was lost, and no new one could be opened; or the server does not tell of changes
+                any more.
         """
         deadline = Deadline(timeout)
         while True:
@@ -120,6 +121,7 @@ class ChangeStream:
             error: Optional[MCPClientError] = None
             try:
                 self._connection.link(Deadline(self._connection.config.timeout))
+                error = self._connection.subscriptions.failure
             except MCPClosedError:
                 self.close()
             except MCPClientError as exc:

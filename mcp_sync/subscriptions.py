@@ -91,6 +91,12 @@ class Subscriptions:
             self._uris, self._kinds = +self._uris, +self._kinds
         return gone
 
+    @property
+    def failure(self) -> Optional[MCPClientError]:
+        """Why nothing will be heard any more of what was wanted, or None."""
+        stream = self._stream
+        return None if stream is None else stream.failure
+
     def restore(self, link: Link, deadline: Deadline) -> None:
         """Tell a new session what the last one had been told."""
         with self._lock:
@@ -119,7 +125,7 @@ class Subscriptions:
         """
         with self._lock:
             wanted, old = self._filter(), self._stream
-            if wanted == (old.wanted if old is not None else {}):
+            if wanted == (old.wanted if old is not None else {}) and (old is None or old.failure is None):
                 return
             stream = _Stream(self._connection, wanted) if wanted else None
             self._stream = stream
@@ -170,6 +176,11 @@ class _Stream:
                 method="subscriptions/listen",
                 outcome="unknown",
             )
+
+    @property
+    def failure(self) -> Optional[MCPClientError]:
+        """Why it was given up."""
+        return None if self._error is None else self._error.again()
 
     def end(self) -> None:
         """Stop listening. Any thread."""
@@ -226,4 +237,9 @@ class _Stream:
 
     def _fail(self, error: MCPClientError) -> None:
         self._error = error
+        if self._acknowledged.is_set() and not self._over and not isinstance(error, MCPClosedError):
+            _log.warning("the server does not tell of changes any more: %s", error)
+            # Whoever waits for an event looks again, and finds the failure.
+            for audience in self._connection.crew.audiences:
+                audience.hear({"method": ""})
         self._acknowledged.set()

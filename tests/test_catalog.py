@@ -35,8 +35,8 @@ def test_tools_that_say_so_may_run_twice() -> None:
 
 
 def test_a_new_list_replaces_the_old_one() -> None:
+    assert not Catalog().is_known
     catalog = Catalog()
-    assert not catalog.is_known
     catalog.learn(
         [tool("a", MIRRORED, annotations={"readOnlyHint": True}, execution={"taskSupport": "required"})], mirrors=True
     )

@@ -51,7 +51,6 @@ def test_a_session_tells_what_was_agreed_on(server: FaultServer, make_client: Co
         assert client.transport == "sse"
         assert client.session_id == server.session.id
         assert repr(client) == f"<MCPClient {server.sse_url}, connected>"
-    assert not client.connected
     assert repr(client) == f"<MCPClient {server.sse_url}, closed>"
 
 
@@ -126,7 +125,9 @@ def test_on_progress_is_told_on_the_callers_thread_before_the_result(server: Fau
     import threading
 
     seen: list[Any] = []
-    client.call_tool("progress", {"count": 3}, on_progress=lambda p: seen.append((p.progress, threading.current_thread())))
+    client.call_tool(
+        "progress", {"count": 3}, on_progress=lambda p: seen.append((p.progress, threading.current_thread()))
+    )
     assert seen == [(n, threading.current_thread()) for n in (1, 2, 3)]
 
 
@@ -213,7 +214,9 @@ def test_an_answer_of_a_wrong_shape_is_a_protocol_error_that_names_it(
     assert caught.value.method == method
 
 
-def test_calling_from_a_running_event_loop_warns_and_works(server: FaultServer, client: MCPClient) -> None:
+def test_connecting_in_a_running_event_loop_warns_and_works(server: FaultServer, make_client: Connect) -> None:
+    client = make_client(server.sse_url, transport="sse")
+
     async def main() -> str:
         with pytest.warns(Warning, match="event loop"):
             return client.call_tool("echo", {"message": "hi"}, timeout=LONG).text

@@ -133,7 +133,9 @@ def test_a_client_refuses_to_be_pickled_or_copied_and_says_what_to_do() -> None:
             attempt(client)
 
 
-@pytest.mark.parametrize("server", [None, "", " ", 7, [], [1], {}, {"url": 1}, {"command": "x", "args": "y"}, b"http://a"])
+@pytest.mark.parametrize(
+    "server", [None, "", " ", 7, [], [1], {}, {"url": 1}, {"command": "x", "args": "y"}, b"http://a"]
+)
 def test_what_is_no_server_is_a_usage_error_that_says_what_is_one(server: Any) -> None:
     with pytest.raises(MCPUsageError, match="command"):
         MCPClient(server)

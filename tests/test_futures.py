@@ -111,7 +111,7 @@ def test_a_race_between_the_end_and_a_cancellation_has_one_winner(first: str) ->
 
         def work(future: ToolFuture = future, start: threading.Barrier = start) -> None:
             start.wait(10)
-            future.run(lambda: "result")
+            future.run(lambda: CallToolResult(content=[]))
 
         thread = threading.Thread(target=work)
         thread.start()
@@ -123,7 +123,7 @@ def test_a_race_between_the_end_and_a_cancellation_has_one_winner(first: str) ->
         assert future.done()
         assert future.cancelled() == cancelled
         if not cancelled:
-            assert future.result() == "result"
+            assert future.result().content == []
 
 
 # map
@@ -155,9 +155,7 @@ def test_map_runs_as_many_at_once_as_it_was_told(server: FaultServer, client: MC
     assert most == 4
 
 
-def test_the_first_failure_of_a_map_is_raised_and_the_rest_is_not_begun(
-    server: FaultServer, client: MCPClient
-) -> None:
+def test_the_first_failure_of_a_map_is_raised_and_the_rest_is_not_begun(server: FaultServer, client: MCPClient) -> None:
     def second(asked: Asked) -> None:
         if asked.arguments["n"] == 1:
             asked.text("no", isError=True)

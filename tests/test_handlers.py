@@ -62,7 +62,10 @@ def test_a_sampling_handler_may_return_a_model_or_a_dict(given: Any) -> None:
     ("given", "sent"),
     [
         ({"action": "accept", "content": {"name": "me"}}, {"action": "accept", "content": {"name": "me", "age": 30}}),
-        ({"action": "accept", "content": {"name": "me", "age": 5}}, {"action": "accept", "content": {"name": "me", "age": 5}}),
+        (
+            {"action": "accept", "content": {"name": "me", "age": 5}},
+            {"action": "accept", "content": {"name": "me", "age": 5}},
+        ),
         ({"action": "decline", "content": {"name": "me"}}, {"action": "decline"}),
         ({"action": "cancel"}, {"action": "cancel"}),
         (ElicitResult(action="decline"), {"action": "decline"}),
@@ -118,7 +121,12 @@ def test_what_a_handler_raises_stays_here(failure: BaseException, caplog: pytest
 
 def test_parameters_of_a_wrong_shape_are_refused_before_the_handler() -> None:
     called = []
-    handlers = Handlers(sampling=lambda params: called.append(params) or SAMPLE)
+
+    def sample(params: Any) -> Any:
+        called.append(params)
+        return SAMPLE
+
+    handlers = Handlers(sampling=sample)
     with pytest.raises(Refusal) as caught:
         handlers.answer("sampling/createMessage", {"messages": 5})
     assert caught.value.code == -32602

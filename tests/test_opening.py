@@ -25,7 +25,8 @@ Connect = Callable[..., MCPClient]
 @pytest.fixture
 def modern() -> Iterator[ModernServer]:
     """A server of the stateless kind."""
-    with ModernServer() as running:
+    running = ModernServer()
+    with running:
         yield running
 
 

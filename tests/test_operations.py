@@ -149,9 +149,7 @@ def test_a_body_that_trickles_in_does_not_extend_the_deadline(server: FaultServe
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_a_body_over_the_limit_is_an_error_at_the_limit(
-    encoding: str, server: FaultServer, connect: Connect
-) -> None:
+def test_a_body_over_the_limit_is_an_error_at_the_limit(encoding: str, server: FaultServer, connect: Connect) -> None:
     client = connect(max_message_bytes=100_000)
     body = gzip_bomb(50_000_000) if encoding == "gzip" else b"x" * 200_000
     server.instead(at("/big"), status(200, body, {"content-encoding": encoding} if encoding == "gzip" else {}))
@@ -191,7 +189,7 @@ def test_a_stream_of_lines_is_read_as_it_comes(server: FaultServer, client: MCPC
         stream = wire.stream(content_type="application/x-ndjson")
         stream.send('{"n": 1}\n{"n"')
         server.wait(server.gate)
-        stream.send(': 2}\nlast')
+        stream.send(": 2}\nlast")
         stream.end()
 
     server.instead(at("/lines"), send)

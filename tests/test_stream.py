@@ -216,7 +216,11 @@ def test_an_event_of_a_wrong_shape_is_a_notification_so_that_nothing_is_lost(
     def odd(asked: Asked) -> None:
         asked.send({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": 7}})
         asked.send(
-            {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": asked.token, "progress": "x"}}
+            {
+                "jsonrpc": "2.0",
+                "method": "notifications/progress",
+                "params": {"progressToken": asked.token, "progress": "x"},
+            }
         )
         asked.text("done")
 

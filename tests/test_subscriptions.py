@@ -193,6 +193,22 @@ def test_a_stream_that_breaks_before_it_is_acknowledged_is_an_error(
         modern_client.listen(tools=True, timeout=LONG)
 
 
+def test_a_server_that_does_not_take_it_up_again_ends_the_iteration_with_its_error(
+    listening: Listening, modern: ModernServer, modern_client: MCPClient
+) -> None:
+    with within(8), modern_client.listen(tools=True) as events:
+        first = listening.wait(1)
+        modern.methods["subscriptions/listen"] = lambda asked: asked.error(-32603, "no more")
+        first.own_stream().cut()
+        with pytest.raises(MCPServerError, match="no more"):
+            events.get(LONG)
+        assert events.get(0) is None
+    modern.methods["subscriptions/listen"] = listening._listen
+    with within(), modern_client.listen(tools=True) as events:
+        listening.tell(listening.wait(2), "notifications/tools/list_changed")
+        assert events.get(10) is not None
+
+
 @pytest.mark.parametrize("who", ["client", "events"])
 def test_who_waits_for_an_event_is_woken_by_close(who: str, listening: Listening, modern_client: MCPClient) -> None:
     events = modern_client.listen(tools=True)

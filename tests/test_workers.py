@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 
@@ -88,8 +89,14 @@ def test_where_the_oldest_makes_room_the_newest_are_kept_in_order() -> None:
     assert gate.entered.acquire(timeout=PATIENCE)
     ran: list[int] = []
     finished = threading.Event()
+
+    def note(number: int) -> None:
+        ran.append(number)
+        if number == 9:
+            finished.set()
+
     for number in range(10):
-        assert pool.submit(lambda number=number: (ran.append(number), number == 9 and finished.set()))  # type: ignore[misc]
+        assert pool.submit(functools.partial(note, number))
     gate.open.set()
     assert finished.wait(PATIENCE)
     assert ran == [7, 8, 9]
@@ -154,7 +161,7 @@ def test_every_job_runs_once_whoever_submits_it() -> None:
     def submit_each(base: int) -> None:
         start.wait(PATIENCE)
         for number in range(base, base + 100):
-            assert pool.submit(lambda number=number: job(number))  # type: ignore[misc]
+            assert pool.submit(functools.partial(job, number))
 
     threads = [threading.Thread(target=submit_each, args=(base * 100,)) for base in range(8)]
     for thread in threads:

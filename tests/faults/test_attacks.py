@@ -242,9 +242,7 @@ def test_a_token_to_ones_own_machine_does_not_warn(host: str, server: FaultServe
 def test_credentials_are_not_sent_to_the_host_that_a_redirect_names(server: FaultServer, make_client: Connect) -> None:
     with FaultServer() as stranger:
         server.instead("GET", status(307, "", {"location": stranger.sse_url}), ALWAYS)
-        client = make_client(
-            server.sse_url, transport="sse", auth=SECRET, headers={"X-API-Key": SECRET}, timeout=LONG
-        )
+        client = make_client(server.sse_url, transport="sse", auth=SECRET, headers={"X-API-Key": SECRET}, timeout=LONG)
         with within(), pytest.raises(MCPConnectionError, match="another origin") as caught:
             client.connect()
         assert stranger.connections == 0
@@ -342,7 +340,11 @@ def test_two_clients_of_a_gateway_that_sends_everybodys_answers_to_everybody_tak
     one, two = connect(), connect()
 
     def broadcast(asked: Asked) -> None:
-        message = {"jsonrpc": "2.0", "id": asked.id, "result": {"content": [{"type": "text", "text": asked.arguments["n"]}]}}
+        message = {
+            "jsonrpc": "2.0",
+            "id": asked.id,
+            "result": {"content": [{"type": "text", "text": asked.arguments["n"]}]},
+        }
         for session in list(server.sessions.values()):
             session.send(message)
 

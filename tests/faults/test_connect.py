@@ -140,7 +140,7 @@ def test_a_host_that_is_not_found_is_told(make_client: Connect, monkeypatch: pyt
     def fail(*args: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(connections.socket, "getaddrinfo", fail)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
     client = make_client("http://no-such-host.invalid/sse", transport="sse", timeout=LONG)
     with within(), pytest.raises(MCPConnectionError, match="cannot be found") as caught:
         client.connect()
@@ -158,7 +158,7 @@ def test_a_look_up_that_hangs_ends_at_the_connect_timeout(
             answer.wait(20)
         return real(host, *args)
 
-    monkeypatch.setattr(connections.socket, "getaddrinfo", hang)
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     client = make_client("http://slow.invalid/sse", transport="sse", timeout=LONG, connect_timeout=0.4)
     try:
         with within(), pytest.raises(MCPConnectionError) as caught:
@@ -187,7 +187,8 @@ def test_a_dead_address_does_not_keep_the_next_from_its_turn(
     with black_hole() as url:
         dead = int(url.rsplit(":", 1)[1].split("/")[0])
         addresses = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in (dead, free_port(), server.port)
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+            for port in (dead, free_port(), server.port)
         ]
         monkeypatch.setattr(connections, "_look_up", lambda *args: addresses)
         client = make_client("http://many.invalid/sse", transport="sse", timeout=LONG, connect_timeout=1.5)
@@ -250,7 +251,9 @@ def test_a_stream_head_that_was_cut_off_is_not_taken_for_a_stream(server: FaultS
         client.connect()
 
 
-@pytest.mark.parametrize("rubbish", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"\x00" * 100 + b"\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])
+@pytest.mark.parametrize(
+    "rubbish", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"\x00" * 100 + b"\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"]
+)
 def test_what_is_not_http_is_a_connection_error(rubbish: bytes, server: FaultServer, make_client: Connect) -> None:
     server.instead("GET", raw(rubbish), ALWAYS)
     client = make_client(server.sse_url, transport="sse", timeout=LONG)

@@ -155,9 +155,7 @@ def _compressing(server: FaultServer, chunked: bool) -> Any:
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "until EOF"])
-def test_a_stream_that_is_compressed_all_the_same_is_read(
-    chunked: bool, server: FaultServer, connect: Connect
-) -> None:
+def test_a_stream_that_is_compressed_all_the_same_is_read(chunked: bool, server: FaultServer, connect: Connect) -> None:
     compressor = _compressing(server, chunked)
 
     def compressed(data: bytes) -> bytes:

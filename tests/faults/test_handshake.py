@@ -36,7 +36,7 @@ def failing(server: FaultServer, make_client: Connect, **options: Any) -> MCPCon
     with within(), pytest.raises((MCPConnectionError, MCPTimeoutError)) as caught:
         client.connect()
     assert not client.connected
-    assert caught.value.server is not None and caught.value.server.startswith(server.url)
+    assert (caught.value.server or "").startswith(server.url)
     server.wait_until(lambda: not server.sessions, "the stream is closed")
     assert isinstance(caught.value, MCPConnectionError)
     return caught.value
@@ -412,7 +412,7 @@ def test_an_old_server_is_never_asked_what_kills_its_session(server: FaultServer
 def test_a_server_of_the_new_kind_that_is_found_by_sse_alone_is_told_apart(
     server: FaultServer, make_client: Connect
 ) -> None:
-    """Insisting on a revision without a handshake makes no sense over HTTP+SSE; it must not hang or kill the session."""
+    """HTTP+SSE cannot carry a revision without a handshake: insisting on one must not hang or kill the session."""
     client = make_client(server.sse_url, transport="sse", protocol_version="2026-07-28", timeout=1.0)
     with within(), pytest.raises(Exception) as caught:
         client.connect()
@@ -498,7 +498,8 @@ def test_a_post_that_never_answers_initialize_ends_at_the_deadline(server: Fault
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(401, AuthorizationError), (403, AuthorizationError), (429, HTTPStatusError), (500, HTTPStatusError)]
+    ("code", "kind"),
+    [(401, AuthorizationError), (403, AuthorizationError), (429, HTTPStatusError), (500, HTTPStatusError)],
 )
 def test_an_error_status_on_initialize_is_told_as_what_it_is(
     code: int, kind: type[Exception], server: FaultServer, make_client: Connect

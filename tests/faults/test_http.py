@@ -69,11 +69,11 @@ def test_an_error_status_is_that_calls_error_at_once_and_nothing_is_sent_again(
         ("0", 0.0),
         ("99999999", 3600.0),
         (email.utils.formatdate(0, usegmt=True), 0.0),
-        (email.utils.formatdate(time.time() + 1e6, usegmt=True), 3600.0),
+        ("Wed, 01 Jan 2200 00:00:00 GMT", 3600.0),
         ("soon", None),
         ("-5", None),
         ("1.5", None),
-        ("٧", None),
+        ("\u0667", None),
         ("9" * 1000, 3600.0),
     ],
 )
@@ -81,9 +81,7 @@ def test_retry_after_is_told_as_seconds_within_bounds(
     code: int, value: str, seconds: Any, server: FaultServer, client: MCPClient
 ) -> None:
     def refuse(wire: Any, request: Any) -> None:
-        wire.send(
-            b"HTTP/1.1 %d Wait\r\ncontent-length: 0\r\nretry-after: %s\r\n\r\n" % (code, value.encode("utf-8"))
-        )
+        wire.send(b"HTTP/1.1 %d Wait\r\ncontent-length: 0\r\nretry-after: %s\r\n\r\n" % (code, value.encode("utf-8")))
 
     server.instead("tools/call", refuse)
     with within(), pytest.raises(HTTPStatusError) as caught:
@@ -172,9 +170,7 @@ def test_a_session_that_is_forgotten_each_time_is_not_opened_for_ever(server: Fa
     assert len(server.sent("tools/list")) == 2
 
 
-def test_callers_who_meet_a_forgotten_session_together_open_one_new_one(
-    server: FaultServer, client: MCPClient
-) -> None:
+def test_callers_who_meet_a_forgotten_session_together_open_one_new_one(server: FaultServer, client: MCPClient) -> None:
     server.forget_sessions()
     start = threading.Barrier(8)
 
@@ -339,7 +335,8 @@ def test_a_redirect_of_the_same_origin_keeps_method_and_body(code: int, server: 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(
-    "location", ["http://{other}/messages/", "//{other}/x", "http://127.0.0.1:{port}@{other}/", "https://127.0.0.1:{port}/"]
+    "location",
+    ["http://{other}/messages/", "//{other}/x", "http://127.0.0.1:{port}@{other}/", "https://127.0.0.1:{port}/"],
 )
 def test_a_redirect_to_another_origin_is_not_followed(
     code: int, location: str, server: FaultServer, stranger: FaultServer, connect: Connect

@@ -126,7 +126,9 @@ def test_an_id_that_comes_back_in_another_spelling_is_ours(
         assert client.call_tool("spelled", timeout=LONG).text == "hi"
 
 
-@pytest.mark.parametrize("spell", [lambda id: True, lambda id: f" {id}", lambda id: f"0{id}", lambda id: id + 0.5, lambda id: -id])
+@pytest.mark.parametrize(
+    "spell", [lambda n: True, lambda n: f" {n}", lambda n: f"0{n}", lambda n: n + 0.5, lambda n: -n]
+)
 def test_an_id_that_is_not_ours_is_not_taken_for_it(
     spell: Callable[[int], Any], server: FaultServer, client: MCPClient
 ) -> None:
@@ -236,9 +238,7 @@ def test_a_reader_who_stands_still_loses_the_oldest_events_and_never_the_result(
     server: FaultServer, client: MCPClient
 ) -> None:
     def flood(asked: Asked) -> None:
-        one = (
-            b'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%d}}\r\n\r\n'
-        )
+        one = b'data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%d}}\r\n\r\n'
         for start in range(0, 20_000, 500):
             asked.session.stream.send(b"".join(one % n for n in range(start, start + 500)))  # type: ignore[union-attr]
         asked.text("done")
@@ -289,7 +289,7 @@ def test_a_result_that_is_nested_without_end_is_refused(server: FaultServer, cli
     def deep(asked: Asked) -> None:
         nested = "[" * 100_000 + "]" * 100_000
         asked.session.stream.event(  # type: ignore[union-attr]
-            '{"jsonrpc":"2.0","id":%d,"result":{"content":[],"x":%s}}' % (asked.id, nested)
+            f'{{"jsonrpc":"2.0","id":{asked.id},"result":{{"content":[],"x":{nested}}}}}'
         )
 
     server.tools["deep"] = deep

@@ -386,13 +386,20 @@ def test_it_works_from_asyncio_to_thread(server: FaultServer, client: MCPClient)
     assert asyncio.run(main()) == [str(n) for n in range(5)]
 
 
+def _drop(made: list[MCPClient]) -> None:
+    """Drop the last reference to a client."""
+    made.clear()
+    gc.collect()
+
+
 def test_a_dropped_client_is_collected_with_a_warning_and_leaves_nothing(server: FaultServer) -> None:
     client = MCPClient(server.sse_url, transport="sse").connect()
     session = server.session
     gone = weakref.ref(client)
+    made = [client]
+    del client
     with within(), pytest.warns(ResourceWarning, match="was not closed"):
-        del client
-        gc.collect()
+        _drop(made)
     assert gone() is None
     assert session.gone.wait(5)
 
@@ -406,9 +413,13 @@ def test_a_dropped_client_with_handlers_and_calls_behind_it_is_collected(server:
         list(client.stream_tool("progress"))
         return weakref.ref(client)
 
-    with within(), pytest.warns(ResourceWarning):
+    def use_and_collect() -> weakref.ref[MCPClient]:
         gone = use()
         gc.collect()
+        return gone
+
+    with within(), pytest.warns(ResourceWarning):
+        gone = use_and_collect()
     assert gone() is None
     server.wait_until(lambda: not server._wires, "all connections are closed")
 

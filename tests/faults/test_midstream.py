@@ -113,10 +113,10 @@ LOSSES: dict[str, Callable[[Any], None]] = {
 }
 
 
-@pytest.fixture(params=LOSSES.values(), ids=LOSSES.keys())
-def lose(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=list(LOSSES))
+def lose(request: pytest.FixtureRequest) -> Callable[[Any], None]:
     """A way to lose a stream."""
-    return request.param
+    return LOSSES[request.param]
 
 
 def test_a_lost_stream_wakes_everyone_at_once_each_with_an_error_of_its_own(
@@ -203,7 +203,11 @@ def test_a_lost_stream_is_opened_again_with_subscriptions_and_log_level(server: 
     lose_stream(server, client)
     client.ping(timeout=LONG)
     assert [m["params"] for m in server.sent("logging/setLevel")] == [{"level": "warning"}] * 2
-    assert [m["params"]["uri"] for m in server.sent("resources/subscribe")] == ["test://one", "test://two", "test://one"]
+    assert [m["params"]["uri"] for m in server.sent("resources/subscribe")] == [
+        "test://one",
+        "test://two",
+        "test://one",
+    ]
 
 
 def test_one_thread_opens_the_new_stream_for_all(server: FaultServer, client: MCPClient) -> None:
@@ -389,7 +393,9 @@ def test_a_dead_peer_is_found_by_keepalive(server: FaultServer, client: MCPClien
     link = client._connection.last
     assert link is not None
     (connection,) = [
-        exchange.connection for exchange in link.transport._http._under_way if exchange.connection is not None
+        exchange.connection
+        for exchange in link.transport._http._under_way  # type: ignore[attr-defined]  # of this transport alone
+        if exchange.connection is not None
     ]
     sock = connection.wire
     assert sock is not None

@@ -14,7 +14,7 @@ PARAMS = {"name": "work", "arguments": {"x": 1}}
 
 
 def drive(conversation: Any, answers: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The steps and the result, where each step is answered with the next of ``answers``; pauses and reports get none."""
+    """The steps and the result; each step gets the next of ``answers``, pauses and reports get none."""
     steps: list[Any] = []
     left = list(answers)
     try:

@@ -57,7 +57,7 @@ ATTACKS = [
     "ws://example.com/messages",
     "http://exämple.com/messages",
     "http://xn--exmple-cua.com/messages",
-    "http://ｅxample.com/messages",
+    "http://\uff45xample.com/messages",
     "ht\ttp://evil.example/messages",
     "/\t/evil.example/messages",
     "/messages\r\nX-Injected: 1",
@@ -134,8 +134,21 @@ def test_an_http_url_is_taken(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "a", "localhost:8000", "ftp://a", "file:///x", "http://", "http:///x", "http://a:x", "http://a b", "//a/b"]
-    + ["http://a/\r\nX: 1", "http://a\\b", "http://[::1"],
+    [
+        "",
+        "a",
+        "localhost:8000",
+        "ftp://a",
+        "file:///x",
+        "http://",
+        "http:///x",
+        "http://a:x",
+        "http://a b",
+        "//a/b",
+        "http://a/\r\nX: 1",
+        "http://a\\b",
+        "http://[::1",
+    ],
 )
 def test_anything_else_is_a_usage_error(url: str) -> None:
     with pytest.raises(MCPUsageError, match="is not a URL of an MCP server"):

@@ -39,7 +39,8 @@ def client(connect: Connect) -> MCPClient:
 @pytest.fixture
 def modern() -> Iterator[ModernServer]:
     """A well-behaved server of the stateless kind; what clients may not send to it fails the test."""
-    with ModernServer() as running:
+    running = ModernServer()
+    with running:
         yield running
     assert not running.violations
 

@@ -8,12 +8,19 @@ from typing import Any, Callable
 
 import pytest
 
-from mcp_sync import MCPClient, MCPConnectionError, SessionExpiredError
+from mcp_sync import MCPClient, MCPConnectionError, SessionExpiredError, connection
 from tests.streamable.waiting import wait_for_aside, wait_for_requests
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, FaultServer, status
 
 Connect = Callable[..., MCPClient]
+
+
+@pytest.fixture(autouse=True)
+def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that is lost at once is followed by a pause, which has its own test."""
+    monkeypatch.setattr(connection, "_FLOOR_SECONDS", 0.05)
+
 
 # How servers say that they do not know a session: quirks.md, C.
 FORGOTTEN: dict[str, Any] = {
@@ -111,6 +118,22 @@ def test_a_server_that_forgets_each_session_is_not_asked_for_ever(server: FaultS
         client.list_tools(timeout=LONG)
     assert len(server.sent("initialize")) <= 3
     assert len(server.sent("tools/list")) == 2
+
+
+def test_sessions_that_are_lost_at_once_are_opened_ever_further_apart(
+    server: FaultServer, make_client: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_FLOOR_SECONDS", 0.2)
+    server.instead("tools/list", status(404), ALWAYS)
+    client = make_client(server.mcp_url).connect()
+    for _ in range(2):
+        with within(8), pytest.raises(SessionExpiredError):
+            client.list_tools(timeout=LONG)
+    opened = [request.at for request in server.requests if request.rpc_methods == ["initialize"]]
+    assert len(opened) == 4
+    first, second, third = (later - earlier for earlier, later in zip(opened, opened[1:]))
+    assert first >= 0.15
+    assert third > second > first
 
 
 def test_a_new_session_is_told_the_log_level_and_the_subscriptions(server: FaultServer, client: MCPClient) -> None:

@@ -61,7 +61,15 @@ Message = dict[str, Any]
 # How long anything in here waits before the test is taken for stuck.
 PATIENCE = 20.0
 
-_REASONS = {200: "OK", 202: "Accepted", 301: "Moved", 302: "Found", 303: "See Other", 307: "Temporary", 308: "Permanent"}
+_REASONS = {
+    200: "OK",
+    202: "Accepted",
+    301: "Moved",
+    302: "Found",
+    303: "See Other",
+    307: "Temporary",
+    308: "Permanent",
+}
 
 
 class Gone(Exception):

@@ -28,7 +28,9 @@ class Finished:
         try:
             self.out, self.err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # the script is the leader of a group of its own, forked ones included
+            os.killpg(
+                process.pid, signal.SIGKILL
+            )  # the script is the leader of a group of its own, forked ones included
             self.out, self.err = process.communicate()
             raise AssertionError(f"the script hung:\n{self.out}\n{self.err}") from None
         self.seconds = time.monotonic() - start
