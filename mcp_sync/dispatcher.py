@@ -193,6 +193,9 @@ class Dispatcher:
             if self._over is None:
                 self._over = failure
             waiters = list(self._waiters.values())
+            for waiter in waiters:
+                # Before the table is empty: then the transport may be interrupted, and each must know the true reason.
+                waiter.failure = failure
             self._waiters.clear()
         for waiter in waiters:
             waiter.fail(failure)
@@ -211,12 +214,13 @@ class Dispatcher:
         with self._lock:
             if self._thread is not None:
                 return
-            self._thread = thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as exc:
-            self._thread = None
-            raise MCPConnectionError(f"no thread could be started: {exc}", outcome="not_sent") from exc
+            thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+            try:
+                # Under the lock: whoever joins the thread must find one that was started.
+                thread.start()
+            except RuntimeError as exc:
+                raise MCPConnectionError(f"no thread could be started: {exc}", outcome="not_sent") from exc
+            self._thread = thread
 
     def arrived(self, messages: List[Message]) -> None:
         """Messages came on the shared stream (called by the transport's reader)."""

@@ -31,6 +31,7 @@ _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FILTER_KEYS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
 _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
+_ASIDE_SECONDS = 1.0
 
 
 class Subscriptions:
@@ -64,6 +65,8 @@ class Subscriptions:
                     self._stream_anew(deadline)
             else:
                 link.listen_aside()
+                # What changes before the stream is open is told to nobody.
+                link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
                 for uri in new:
                     link.call("resources/subscribe", {"uri": uri}, deadline)
             told = True
@@ -105,6 +108,8 @@ class Subscriptions:
             return  # the stream's own thread opens it again
         if uris or kinds:
             link.listen_aside()
+            # What changes before the stream is open is told to nobody.
+            link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
         for uri in uris:
             try:
                 link.call("resources/subscribe", {"uri": uri}, deadline)

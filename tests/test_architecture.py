@@ -73,7 +73,7 @@ def test_only_transports_and_oauth_use_requests(name: str) -> None:
 def test_imports_point_down(name: str) -> None:
     inside = {module for module in imports_of(PACKAGE / name) if module.startswith("mcp_sync")}
     layer = name.split("/")[0]
-    below = ("mcp_sync.protocol", "mcp_sync.errors", "mcp_sync._version")
+    below: tuple[str, ...] = ("mcp_sync.protocol", "mcp_sync.errors", "mcp_sync._version")
     if layer == "transports":
         below = (*below, "mcp_sync.transports", "mcp_sync.config", "mcp_sync.deadline")
     assert {module for module in inside if not module.startswith(below)} == set()

@@ -228,7 +228,7 @@ def test_who_waits_for_an_event_is_woken_by_close(who: str, listening: Listening
 
 
 def test_resources_are_subscribed_to_by_requests(http_server: FaultServer, stateful_client: MCPClient) -> None:
-    wait_for_aside(stateful_client)
+    wait_for_aside(http_server, stateful_client)
     with within(), stateful_client.listen(tools=True, resources=[URI]) as events:
         assert [message["params"] for message in http_server.sent("resources/subscribe")] == [{"uri": URI}]
         http_server.session.notify("notifications/resources/updated", {"uri": URI + "/part"})
@@ -270,7 +270,7 @@ def test_a_listener_hears_of_changes_in_the_next_session_too(
         http_server.forget_sessions()
         stateful_client.list_tools(timeout=LONG)
         assert len(http_server.sent("resources/subscribe")) == 2
-        wait_for_aside(stateful_client)
+        wait_for_aside(http_server, stateful_client)
         http_server.session.notify("notifications/tools/list_changed")
         event = events.get(10)
         assert event is not None

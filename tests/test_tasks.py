@@ -287,7 +287,7 @@ def test_progress_of_a_task_comes_under_the_token_of_its_request(bound: FaultSer
 
     bound.tools["work"], bound.methods["tasks/get"] = work, get
     client = make_client(bound.mcp_url).connect()
-    wait_for_aside(client)
+    wait_for_aside(bound, client)
     events: list[Any] = []
 
     def see(progress: Progress) -> None:

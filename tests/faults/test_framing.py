@@ -180,7 +180,7 @@ def test_a_stream_that_is_compressed_all_the_same_is_read(chunked: bool, server:
 
 def test_a_stream_that_is_a_gzip_bomb_ends_the_call(server: FaultServer, make_client: Connect) -> None:
     _compressing(server, True)
-    bomb = gzip_bomb(300_000_000)
+    bomb = gzip_bomb(100_000_000)
 
     def explode(session: Any) -> None:
         session.stream.send(bomb)

@@ -247,7 +247,7 @@ def test_a_202_whose_body_is_without_bound_does_not_hold_the_call_up(server: Fau
 
 
 def test_a_202_whose_body_is_a_gzip_bomb_costs_nothing(server: FaultServer, client: MCPClient) -> None:
-    bomb = gzip_bomb(200_000_000)
+    bomb = gzip_bomb(100_000_000)
 
     def explode(wire: Any, request: Any) -> None:
         wire.respond(202, bomb, {"content-encoding": "gzip"})
@@ -261,7 +261,7 @@ def test_a_202_whose_body_is_a_gzip_bomb_costs_nothing(server: FaultServer, clie
 
 
 def test_an_error_whose_body_is_a_gzip_bomb_costs_nothing(server: FaultServer, client: MCPClient) -> None:
-    server.instead("tools/call", status(500, gzip_bomb(200_000_000), {"content-encoding": "gzip"}))
+    server.instead("tools/call", status(500, gzip_bomb(100_000_000), {"content-encoding": "gzip"}))
     before = _peak_kilobytes()
     with within(), pytest.raises(HTTPStatusError):
         client.call_tool("echo", timeout=LONG)
@@ -394,7 +394,7 @@ def test_one_slow_post_holds_nobody_else_up(server: FaultServer, client: MCPClie
     held = client.submit("echo", {"message": "held"}, timeout=LONG)
     held.result(timeout=LONG)
     server.instead("tools/call", hold)
-    stuck = client.submit("echo", {"message": "stuck"}, timeout=2.0)
+    stuck = client.submit("echo", {"message": "stuck"}, timeout=0.7)
     server.wait_for_call("echo", 2)
     with within():
         for number in range(10):

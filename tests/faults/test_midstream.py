@@ -250,7 +250,8 @@ def test_a_server_that_ends_every_session_is_approached_ever_more_slowly(
     assert all(later - earlier > 0.3 for earlier, later in zip(times, times[1:]))
 
 
-def test_a_server_that_is_being_restarted_is_waited_for(server: FaultServer, client: MCPClient) -> None:
+def test_a_server_that_is_being_restarted_is_waited_for(server: FaultServer, connect: Connect) -> None:
+    client = connect(retry_delay=0.1)
     lose_stream(server, client)
     server.instead("GET", status(503, "restarting"), 2)
     with within(20):

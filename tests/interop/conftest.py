@@ -8,6 +8,7 @@ server speaks besides its newest.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import threading
 import time
@@ -30,7 +31,7 @@ SHARED_THREADS = {"mcp-sync-watch"}
 def cases(transport: str) -> list[object]:
     """One parameter set (server, revision) for each revision that each server of `transport` is talked to in."""
     return [
-        pytest.param((server, revision), id=f"{server.name}-{revision}")
+        pytest.param((server, revision), id=f"{server.name}-{revision}", marks=pytest.mark.xdist_group(server.name))
         for server in SERVERS.values()
         if server.transport == transport
         for revision in ([LEGACY] if server.modern is None else [MODERN, LEGACY])
@@ -134,6 +135,8 @@ class Belongings:
                 return
             if time.monotonic() > expires:
                 raise AssertionError(f"left behind after {seconds:g} s: {more}")
+            # The idle connections of a `requests.Session` that a test brought go when the session is collected.
+            gc.collect()
             time.sleep(0.02)
 
 

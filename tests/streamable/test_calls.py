@@ -62,7 +62,7 @@ SLOW = [_no_head, _dripped_head, _slow_json, _slow_error, _silent_stream, _pings
 def test_a_call_ends_at_its_deadline_whatever_drips_in_and_is_cancelled(
     slow: Any, shows: str, server: FaultServer, client: MCPClient
 ) -> None:
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     server.instead("tools/call", slow)
     with within(), pytest.raises(MCPClientError) as caught:
         if shows == "stream":
@@ -172,7 +172,7 @@ def interrupt_when_called(server: FaultServer, name: str) -> threading.Thread:
 def test_ctrl_c_in_a_call_is_a_keyboard_interrupt_and_the_client_goes_on(
     slow: Any, shows: str, server: FaultServer, client: MCPClient
 ) -> None:
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     server.instead("tools/call", slow)
     thread = interrupt_when_called(server, "echo")
     try:

@@ -16,7 +16,7 @@ Connect = Callable[..., MCPClient]
 
 
 def test_it_is_asked_for_with_its_own_media_type_alone(server: FaultServer, client: MCPClient) -> None:
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     (get,) = [request for request in server.requests if request.method == "GET"]
     assert get.headers["accept"] == "text/event-stream"
     assert "last-event-id" not in get.headers
@@ -80,7 +80,7 @@ def test_what_the_server_says_there_reaches_the_handlers(server: FaultServer, co
             hear(note)
 
     client = connect(log_handler=hear, notification_handler=hear_custom)
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     server.session.notify("notifications/message", {"level": "error", "data": "help"})
     server.session.notify("x/y", {"unknown": [1]})
     assert both.wait(10)
@@ -90,7 +90,7 @@ def test_what_the_server_says_there_reaches_the_handlers(server: FaultServer, co
 
 def test_what_the_server_asks_there_is_answered(server: FaultServer, connect: Connect) -> None:
     client = connect(roots=["file:///work"])
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     with within():
         assert server.session.ask("roots/list")["result"] == {"roots": [{"uri": "file:///work"}]}
         assert server.session.ask("ping", id=0)["result"] == {}
@@ -121,7 +121,7 @@ def test_progress_that_comes_there_is_seen_before_the_answer(
         asked.text("result")
 
     server.tools["work"] = work
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     with within():
         assert client.call_tool("work", timeout=LONG, on_progress=lambda progress: gate.set()).text == "result"
     gate.clear()
@@ -142,7 +142,7 @@ def test_log_messages_that_come_there_during_a_call_are_its_streams(server: Faul
         asked.text("result")
 
     server.tools["work"] = work
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     seen: list[Any] = []
     with within(), client.stream_tool("work", timeout=LONG) as stream:
         for event in stream:
@@ -159,7 +159,7 @@ def test_an_answer_that_comes_there_is_taken_too(server: FaultServer, client: MC
         asked.wire.hold()
 
     server.tools["work"] = work
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     with within():
         assert client.call_tool("work", timeout=LONG).text == "by GET"
     assert server.tool_calls["work"] == 1
@@ -167,7 +167,7 @@ def test_an_answer_that_comes_there_is_taken_too(server: FaultServer, client: MC
 
 @pytest.mark.parametrize("end", ["cut", "reset"])
 def test_when_it_breaks_it_is_opened_again_and_calls_go_on(end: str, server: FaultServer, client: MCPClient) -> None:
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     stream = server.session.stream
     assert stream is not None
     stream.event({"jsonrpc": "2.0", "method": "x/y"}, id="7", retry=100)
@@ -218,7 +218,7 @@ def test_retry_0_and_the_end_again_and_again_is_no_storm(server: FaultServer, co
 def test_a_frame_there_that_is_no_json_is_skipped(server: FaultServer, connect: Connect) -> None:
     heard = threading.Event()
     client = connect(notification_handler=lambda note: heard.set())
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     stream = server.session.stream
     assert stream is not None
     stream.event("{nonsense")
@@ -235,7 +235,7 @@ def test_a_flood_of_progress_there_does_not_lose_the_answer(server: FaultServer,
         asked.text("result")
 
     server.tools["work"] = work
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     seen: list[Progress] = []
     with within(10):
         assert client.call_tool("work", timeout=LONG, on_progress=seen.append).text == "result"

@@ -98,7 +98,7 @@ def test_a_tool_is_called_again_when_the_caller_allows_it(server: FaultServer, c
 
 
 def test_callers_who_meet_it_together_open_one_new_session(server: FaultServer, client: MCPClient) -> None:
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     server.forget_sessions()
     start = threading.Barrier(8)
 
@@ -178,7 +178,7 @@ def test_a_redirect_within_the_origin_keeps_method_body_and_headers(
 
     server.instead(lambda request: request.path == "/mcp/", move, ALWAYS)
     client = make_client(server.url + "/mcp/", auth="token").connect()
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     assert client.call_tool("echo", {"message": "hi"}).text == "hi"
     client.close()
     arrived = [request for request in server.requests if request.path == "/mcp"]
@@ -197,7 +197,7 @@ def test_get_and_delete_follow_redirects_of_their_own(server: FaultServer, conne
 
     server.instead(has_not_moved, move, ALWAYS)
     client = connect()
-    wait_for_aside(client)
+    wait_for_aside(server, client)
     client.close()
     targets = [(request.method, request.target) for request in server.requests if request.method != "POST"]
     assert targets[:2] == [("GET", "/mcp"), ("GET", "/mcp?moved")]

@@ -18,8 +18,11 @@ def wait_for_requests(server: FaultServer, method: str, count: int = 1) -> None:
     )
 
 
-def wait_for_aside(client: MCPClient) -> None:
-    """Wait until the client's GET stream is open."""
+def wait_for_aside(server: FaultServer, client: MCPClient) -> None:
+    """Wait until the client's GET stream is open, at both ends."""
+    id = client.session_id
+    assert id is not None
+    server.wait_until(lambda: server.sessions[id].stream is not None, "the GET stream")
     link = client._connection.live
     assert link is not None
     assert link.transport.aside_settled.wait(10)

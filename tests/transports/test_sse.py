@@ -187,13 +187,14 @@ def test_a_resumed_stream_knows_the_id_and_nothing_of_what_was_cut_off() -> None
 
 
 def _seconds(chunks: list[bytes]) -> float:
+    """Of the processor, the best of three: what else the machine does must not matter."""
     best = float("inf")
-    for _ in range(2):
+    for _ in range(3):
         framer = Framer(LIMIT)
-        start = time.perf_counter()
+        start = time.thread_time()
         for chunk in chunks:
             framer.feed(chunk)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
 
 
@@ -217,7 +218,7 @@ def test_its_time_grows_in_line_with_the_input(make: object, size: int) -> None:
 
 
 def test_an_event_in_tiny_pieces_takes_no_more_memory_than_it_should() -> None:
-    size = 200_000
+    size = 120_000
     framer = Framer(LIMIT)
     tracemalloc.start()
     try:
@@ -242,10 +243,10 @@ def test_an_event_of_eight_megabytes_takes_less_than_a_second() -> None:
 def test_an_event_of_64_megabytes_takes_less_than_five_seconds() -> None:
     piece = b"x" * 65536
     framer = Framer(LIMIT)
-    start = time.perf_counter()
+    start = time.thread_time()
     framer.feed(b"data: ")
     for _ in range(1000):
         framer.feed(piece)
     (event,) = framer.feed(b"\n\n")
-    assert time.perf_counter() - start < 5.0
+    assert time.thread_time() - start < 5.0
     assert len(event.data) == 65_536_000
