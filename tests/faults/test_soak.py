@@ -106,7 +106,7 @@ def test_streams_that_break_end_with_an_error_and_never_with_half_a_result(
             for event in stream:
                 seen.append(event)
         except MCPClientError as exc:
-            assert isinstance(exc, MCPConnectionError)  # noqa: PT017  # either outcome is right
+            assert isinstance(exc, MCPConnectionError)  # either outcome is right
             return
         assert [event.progress for event in seen if isinstance(event, Progress)] == list(range(20))
         assert stream.result.text == "20"
