@@ -53,6 +53,8 @@ class Call:
         self._message = request(self.id, method, params if stamp is None else stamp.params(params))
         self._headers = None if stamp is None else stamp.headers(self._message)
         self._waiter = Waiter(self.id, wants)
+        # Set before the first look at whether it was cancelled: one of the two threads sees the other.
+        self._begun = False
         self._cancelled = False
 
     def result(self) -> Dict[str, Any]:
@@ -71,6 +73,9 @@ class Call:
         error: Optional[MCPClientError] = None
         pumped = False
         try:
+            self._begun = True
+            if waiter.failure is not None:
+                raise MCPCancelledError("the call was cancelled before it was sent", outcome="not_sent")
             link.dispatcher.expect(waiter)
             if _log.isEnabledFor(logging.DEBUG):
                 _log.debug("sending %s", shown(self._message))
@@ -200,12 +205,12 @@ class Call:
 
     def cancel(self, reason: str = "the caller cancelled") -> None:
         """Stop waiting, and tell the server. Any thread; does not block."""
-        self._abandon(True, reason)
         waiter = self._waiter
         if not waiter.settled:
             waiter.fail(lambda: MCPCancelledError("the call was cancelled", outcome="unknown"))
             if waiter.exchange is not None:
                 waiter.exchange.stop(ANSWERED)
+        self._abandon(self._begun, reason)
 
     def _abandon(self, tell: bool, reason: str) -> None:
         self._link.dispatcher.withdraw(self._waiter)

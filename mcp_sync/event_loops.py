@@ -5,6 +5,7 @@ Runs on: the thread that opens a session.
 
 from __future__ import annotations
 
+import builtins
 import sys
 import warnings
 
@@ -17,7 +18,7 @@ def warn_in_event_loop() -> None:
     In a notebook that is so for every cell, and nobody minds.
     """
     asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None and "ipykernel" not in sys.modules:
+    if asyncio is not None and asyncio._get_running_loop() is not None and not hasattr(builtins, "__IPYTHON__"):
         warnings.warn(
             "an MCPClient was called on a thread that runs an event loop, which stands still meanwhile; call it "
             "through asyncio.to_thread",

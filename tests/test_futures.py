@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
+from typing import Callable
 
 import pytest
 
@@ -187,3 +188,33 @@ def test_close_ends_a_map(server: FaultServer, client: MCPClient) -> None:
         with within():
             client.close()
             assert isinstance(call.exception(10), MCPClosedError)
+
+
+@pytest.mark.parametrize("how", ["future", "stream"])
+def test_a_call_that_is_cancelled_while_its_session_opens_is_never_sent(
+    how: str, server: FaultServer, make_client: Callable[..., MCPClient]
+) -> None:
+    usual = server.methods["initialize"]
+
+    def slow(asked: Asked) -> None:
+        asked.wait(server.gate)
+        usual(asked)
+
+    server.methods["initialize"] = slow
+    client = make_client(server.sse_url, transport="sse", timeout=LONG)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        if how == "future":
+            future = client.submit("echo", timeout=LONG)
+            server.wait_for_method("initialize")
+            assert future.cancel()
+            server.gate.set()
+        else:
+            stream = client.stream_tool("echo", timeout=LONG)
+            reading = pool.submit(list, stream)
+            server.wait_for_method("initialize")
+            stream.cancel()
+            server.gate.set()
+            assert reading.result(10) == []
+        client.ping(timeout=LONG)
+    assert server.tool_calls["echo"] == 0
+    assert server.sent("notifications/cancelled") == []

@@ -16,7 +16,8 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
-from tests.conftest import our_threads
+from mcp_sync import connection as connection_module
+from tests.conftest import open_sockets, our_threads
 from tests.support.certificates import Certificates
 from tests.support.clock import AT_ONCE, LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, hold
@@ -119,11 +120,12 @@ def test_close_wakes_a_post_that_hangs(server: FaultServer, client: MCPClient) -
 
 
 def test_close_wakes_streams_listeners_and_futures(server: FaultServer, client: MCPClient) -> None:
+    events = client.listen(tools=True)
     future = client.submit("never", timeout=LONG)
     server.wait_for_call("never")
     with ThreadPoolExecutor(2) as pool:
         stream = pool.submit(lambda: list(client.stream_tool("never", timeout=LONG)))
-        listener = pool.submit(lambda: list(client.listen(tools=True)))
+        listener = pool.submit(list, events)
         server.wait_for_call("never", 2)
         with within():
             client.close()
@@ -265,6 +267,26 @@ def test_the_watch_of_deadlines_ends_by_itself(server: FaultServer, client: MCPC
     while any(thread.name == "mcp-sync-watch" for thread in threading.enumerate()):
         assert time.monotonic() < at
         time.sleep(0.02)
+
+
+def test_sessions_that_are_lost_again_and_again_leave_nothing(
+    server: FaultServer, client: MCPClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "_FLOOR_SECONDS", 0.0)
+    client.ping()
+    threads, sockets = len(our_threads()), open_sockets()
+    for _ in range(30):
+        link = client._connection.last
+        assert link is not None
+        server.session.stream.reset()  # type: ignore[union-attr]
+        assert link.lost.wait(10)
+        client.ping(timeout=LONG)
+    server.wait_until(lambda: len(server._wires) <= 2, "one stream and one connection for commands are open")
+    at = time.monotonic() + 5.0
+    while len(our_threads()) > threads or open_sockets() > sockets:
+        assert time.monotonic() < at, (our_threads(), open_sockets())
+        time.sleep(0.01)
+    assert len(client._connection._retired) == 0
 
 
 def test_clients_that_come_and_go_leave_nothing(server: FaultServer, make_client: Connect) -> None:
