@@ -103,10 +103,11 @@ class Call:
             raise
         if waiter.answer is not None:
             return  # it came all the same
-        if waiter.failure is not None:
+        if waiter.failure is not None and error.outcome != "refused":
+            # The session is lost, but whether this request left, the transport knows better.
             known, error = error.outcome, waiter.failure()
-            if known in ("not_sent", "refused"):
-                error.outcome = known  # the session is lost, but of this request the transport knows more
+            if known == "not_sent":
+                error.outcome = known
         raise self._with_context(error)
 
     def _wait(self) -> Iterator[List[Message]]:

@@ -80,8 +80,14 @@ def test_no_call_is_made_twice_or_answered_with_anothers_result_whatever_breaks(
     link = client._connection.last
     assert link is not None
     assert link.dispatcher.waiting == 0
-    monkeypatch.undo()
-    assert client.call_tool("echo", {"message": "after"}).text == "after"
+    # What the last strike broke may not be known yet, so a first call may find out.
+    with within(20):
+        while True:
+            try:
+                assert client.call_tool("echo", {"message": "after"}).text == "after"
+                break
+            except MCPConnectionError:
+                pass
 
 
 def test_streams_that_break_end_with_an_error_and_never_with_half_a_result(
