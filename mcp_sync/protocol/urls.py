@@ -9,10 +9,10 @@ import re
 from typing import List, Tuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from ..errors import MCPHandshakeError, MCPUsageError
+from ..errors import MCPConnectionError, MCPHandshakeError, MCPUsageError
 from .escape import excerpt
 
-__all__ = ["candidates", "check_url", "origin", "public_url", "resolve_endpoint", "same_origin"]
+__all__ = ["candidates", "check_url", "origin", "public_url", "resolve_endpoint", "resolve_redirect", "same_origin"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NOT_IN_A_URL = re.compile("[\x00-\x20\x7f-\x9f\\\\]")
@@ -93,28 +93,51 @@ def resolve_endpoint(base: str, endpoint: str) -> str:
     Raises:
         MCPHandshakeError: it is not a URL of the stream's own origin. Nothing is ever sent to another one.
     """
-    text = endpoint.strip(" ")
-    problem = ""
+    target, problem = _resolve(base, endpoint)
+    if problem:
+        raise MCPHandshakeError(
+            f"the server names {_shown(target, endpoint)!r} as its endpoint, which {problem}; nothing was sent there",
+            outcome="not_sent",
+        )
+    return target
+
+
+def resolve_redirect(base: str, location: str) -> str:
+    """Where the ``Location`` header of an answer from ``base`` leads (RFC 9110, section 10.2.2).
+
+    Raises:
+        MCPConnectionError: to another origin, or nowhere. Credentials and bodies are never sent to another one.
+    """
+    target, problem = _resolve(base, location)
+    if problem:
+        raise MCPConnectionError(
+            f"the server redirects to {_shown(target, location)!r}, which {problem}; nothing was sent there; use that "
+            "URL if you trust it",
+            outcome="not_sent",
+        )
+    return target
+
+
+def _resolve(base: str, reference: str) -> Tuple[str, str]:
+    """The URL that ``reference`` means at ``base``, and what is wrong with it, or ""."""
+    text = reference.strip(" ")
     target = ""
     try:
         if not text:
-            problem = "is empty"
-        elif _NOT_IN_A_URL.search(text):
-            problem = "contains spaces, backslashes or control characters"
-        else:
-            target = urljoin(base, text)
-            parts = urlsplit(target)
-            if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-                problem = "carries user info"
-            elif origin(parts) != origin(urlsplit(base)):
-                problem = "is at another origin"
+            return target, "is empty"
+        if _NOT_IN_A_URL.search(text):
+            return target, "contains spaces, backslashes or control characters"
+        target = urljoin(base, text)
+        parts = urlsplit(target)
+        if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+            return target, "carries user info"
+        if origin(parts) != origin(urlsplit(base)):
+            return target, "is at another origin"
     except ValueError:
-        problem = "cannot be parsed"
-    if problem:
-        raise MCPHandshakeError(
-            f"the server names {public_url(target) if '@' in text else excerpt(text.split('?')[0])!r} as its "
-            f"endpoint, which {problem}; nothing was sent "
-            "there",
-            outcome="not_sent",
-        )
-    return urlunsplit(urlsplit(target)._replace(fragment=""))
+        return target, "cannot be parsed"
+    return urlunsplit(parts._replace(fragment="")), ""
+
+
+def _shown(target: str, reference: str) -> str:
+    """What may be shown of a URL that was refused."""
+    return public_url(target) if "@" in reference else excerpt(re.split("[?#]", reference)[0])

@@ -15,7 +15,7 @@ import math
 import threading
 import warnings
 from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, Union, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -35,7 +35,7 @@ from ..errors import (
     MCPTimeoutError,
     MCPUsageError,
 )
-from ..protocol.urls import public_url, same_origin
+from ..protocol.urls import public_url, resolve_redirect
 from .connections import Adapter
 from .exchange import CLOSED, Exchange, current, watch
 from .failures import translate
@@ -186,18 +186,12 @@ class HTTP:
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 return response
             response.close()
+            there = resolve_redirect(target, location)
             if method != "GET" and response.status not in (307, 308):
                 raise MCPConnectionError(
                     f"the server redirects with status {response.status}, which would turn {method} into GET; use the "
-                    f"URL it names: {public_url(urljoin(target, location))}",
+                    f"URL it names: {public_url(there)}",
                     outcome="refused",
-                )
-            there = urljoin(target, location)
-            if not same_origin(target, there) or "@" in urlsplit(there).netloc:
-                raise MCPConnectionError(
-                    f"the server redirects to another origin, {public_url(there)}, where nothing was sent; use that "
-                    "URL if you trust it",
-                    outcome="not_sent",
                 )
             target = there
             if response.status in (307, 308):

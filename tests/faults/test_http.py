@@ -350,6 +350,19 @@ def test_a_redirect_to_another_origin_is_not_followed(
     assert server.tool_calls["echo"] == 1
 
 
+@pytest.mark.parametrize(
+    "location", ["http://[", "//[::1", "\\\\evil.example\\x", "http://127.0.0.1:x/", "/a b", "file:///x"]
+)
+def test_a_redirect_to_nowhere_is_an_error_of_this_package(
+    location: str, server: FaultServer, client: MCPClient
+) -> None:
+    server.instead("tools/call", status(307, "", {"location": location}))
+    with within(), pytest.raises(MCPConnectionError, match="the server redirects to") as caught:
+        client.call_tool("echo", timeout=LONG)
+    assert caught.value.outcome == "not_sent"
+    assert client.call_tool("echo", {"message": "next"}, timeout=LONG).text == "next"
+
+
 @pytest.mark.parametrize("code", [301, 302, 303])
 def test_a_redirect_that_turns_post_into_get_is_an_error(code: int, server: FaultServer, client: MCPClient) -> None:
     server.instead("tools/call", status(code, "", {"location": "/messages/"}))
