@@ -28,7 +28,7 @@ CAN_POLL = hasattr(select, "poll") and sys.platform != "win32"
 _CHUNK = 65536
 # Without a pidfd (macOS, old kernels) a read ends this often, so that its caller can look for the child's exit.
 _LOOK_SECONDS = 0.1
-# Of stderr, this much goes into errors; twice that is kept, so that no secret is cut in two before it is masked.
+# Of stderr, this much goes into errors; more is kept, so that no secret is cut in two before it is masked.
 _TAIL_BYTES = 2048
 # A longer line is logged in pieces.
 _LONGEST_LINE = 4096
@@ -333,22 +333,32 @@ class ServerLog:
     def __init__(self, log: logging.Logger, server: str, env: Mapping[str, str]) -> None:
         self.server = server
         self._log = log
-        secrets = [(value, f"${name}") for name, value in env.items() if len(value) >= _SHORTEST_SECRET]
-        self._secrets = sorted(secrets, key=lambda secret: -len(secret[0]))
+        # A value of several lines is masked line by line too, since that is how it is logged.
+        parts = ((part, f"${name}") for name, value in env.items() for part in (*value.splitlines(), value))
+        secrets = {part: name for part, name in parts if len(part) >= _SHORTEST_SECRET}
+        self._secrets = sorted(secrets.items(), key=lambda secret: -len(secret[0]))
+        # In bytes: what ends a piece may be the beginning of the longest of them.
+        self._longest = max((len(part.encode("utf-8", "replace")) for part in secrets), default=0)
         self._last = b""
+        self._dropped = False
         self._line = b""
 
     def wrote(self, chunk: bytes) -> None:
-        self._last = (self._last + chunk[-2 * _TAIL_BYTES :])[-2 * _TAIL_BYTES :]
+        kept = 2 * _TAIL_BYTES + self._longest
+        self._dropped = self._dropped or len(self._last) + len(chunk) > kept
+        self._last = (self._last + chunk[-kept:])[-kept:]
         if not self._log.isEnabledFor(logging.INFO):
             return
         lines = (self._line + chunk).split(b"\n")
         self._line = lines.pop()
-        if len(self._line) > _LONGEST_LINE:
-            lines.append(self._line)
-            self._line = b""
         for line in lines:
             self._say(line)
+        if len(self._line) > _LONGEST_LINE + self._longest:
+            # The end waits for the next piece: a secret may just have begun there.
+            text = self.masked(self._line.decode("utf-8", "replace")).encode("utf-8")
+            cut = max(len(text) - self._longest, 0)
+            self._say(text[:cut])
+            self._line = text[cut:]
 
     def flush(self) -> None:
         """There is no more."""
@@ -371,6 +381,17 @@ class ServerLog:
 
     def tail(self) -> str:
         """The last 2 kB, to be added to an error's text."""
-        text = self.masked(self._last.decode("utf-8", "replace").replace("\r\n", "\n"))
+        text = self._last.decode("utf-8", "replace").replace("\r\n", "\n")
+        if self._dropped:
+            text = self._without_the_end_of_a_secret(text)
+        text = self.masked(text)
         text = escape(text.encode("utf-8")[-_TAIL_BYTES:].decode("utf-8", "ignore")).strip()
         return f"; it wrote to stderr:\n{text}" if text else "; it wrote nothing to stderr"
+
+    def _without_the_end_of_a_secret(self, text: str) -> str:
+        """What was dropped may have taken the beginning of a secret with it, so that nothing masks the rest."""
+        cut = 0
+        for value, _ in self._secrets:
+            sizes = range(min(len(value) - 1, len(text)), 0, -1)
+            cut = max(cut, next((size for size in sizes if text.startswith(value[-size:])), 0))
+        return text[cut:]

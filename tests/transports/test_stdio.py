@@ -34,7 +34,7 @@ from mcp_sync.transports import child as child_module
 from mcp_sync.transports import pipes as pipes_module
 from mcp_sync.transports.base import Transport
 from mcp_sync.transports.child import Child, environment, start_error
-from mcp_sync.transports.pipes import Lines, Pipes
+from mcp_sync.transports.pipes import Lines, Pipes, ServerLog
 from mcp_sync.transports.stdio import StdioTransport
 from tests.support.stdio_servers import puppet
 
@@ -416,6 +416,41 @@ def test_values_of_env_are_masked_in_errors_and_logs(start: Start, caplog: pytes
     assert "bad key $API_KEY, 1 of 1" in text
     assert "my key is $API_KEY, 1 of 1" in caplog.text
     assert "hunter2" not in text + caplog.text
+
+
+def masked_by(output: list[bytes], env: dict[str, str]) -> tuple[list[str], str]:
+    """What of a server's stderr is logged, and what an error says of it."""
+    lines: list[str] = []
+    logger = logging.Logger("stderr", logging.INFO)
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # of this one
+    logger.addHandler(handler)
+    log = ServerLog(logger, "server", env)
+    for piece in output:
+        log.wrote(piece)
+    log.flush()
+    return lines, log.tail()
+
+
+def test_a_value_that_is_cut_by_what_is_kept_is_masked_all_the_same() -> None:
+    # Masked, the copies take so little room that the first of them, cut in two, would be among the last 2 kB.
+    _, tail = masked_by([b"hunter2-hunter2-hunter2-hunter2 " * 200], {"KEY": "hunter2-hunter2-hunter2-hunter2"})
+    assert "hunter2" not in tail
+    assert tail.count("$KEY") > 50
+
+
+def test_a_value_that_a_long_line_is_cut_at_is_masked_all_the_same() -> None:
+    secret = "hunter2-" * 10
+    for size in range(4060, 4130, 7):
+        lines, _ = masked_by([b"x" * size + secret[:40].encode(), secret[40:].encode() + b"y" * 5000], {"KEY": secret})
+        assert len(lines) > 1
+        assert "hunter2" not in "".join(lines)
+
+
+def test_a_value_of_several_lines_is_masked_line_by_line() -> None:
+    lines, tail = masked_by([b"it is BEGIN KEY\r\nabcdefgh\r\nEND KEY\n"], {"KEY": "BEGIN KEY\nabcdefgh\nEND KEY"})
+    assert lines == ["server: it is $KEY", "server: $KEY", "server: $KEY"]
+    assert tail.endswith("it is $KEY")
 
 
 # The end of a child
