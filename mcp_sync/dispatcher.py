@@ -22,7 +22,6 @@ from typing import Callable, Deque, Dict, List, Optional, Tuple, Union
 
 from .deadline import Deadline
 from .errors import MCPClientError, MCPConnectionError
-from .protocol.escape import excerpt
 from .protocol.messages import Message, RequestId, matching_id, shown
 from .transports.exchange import ANSWERED, CLOSED, Exchange, watch
 
@@ -283,7 +282,7 @@ class Dispatcher:
                 del self._waiters[waiter.id]
         if waiter is None:
             # Some gateways send everybody's answers to everybody, and late answers to cancelled requests are normal.
-            _log.debug("an answer to %s is nobody's here", excerpt(repr(raw_id)))
+            _log.debug("%s is nobody's here", shown(answer))
             return
         waiter.settle(answer)
         exchange = waiter.exchange

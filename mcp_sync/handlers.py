@@ -237,8 +237,9 @@ def _log_of(message: Message) -> LogMessage:
 
 
 def notification_of(message: Message) -> Notification:
-    """The notification as a model."""
-    note: Notification = _models()[2](method=message["method"], params=message.get("params") or {})
+    """The notification as a model. Params that are no object say nothing by name, and are left out."""
+    params = message.get("params")
+    note: Notification = _models()[2](method=message["method"], params=params if isinstance(params, dict) else {})
     return note
 
 

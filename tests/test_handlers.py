@@ -211,3 +211,5 @@ def test_an_event_is_shown_as_what_it_is() -> None:
     assert isinstance(event_of(OTHER), Notification)
     assert isinstance(event_of({"method": "notifications/message", "params": {"level": 7}}), Notification)
     assert notification_of({"method": "notifications/x"}).params == {}
+    assert notification_of({"method": "notifications/x", "params": [1, 2]}).params == {}
+    assert isinstance(event_of({"method": "notifications/message", "params": [7]}), Notification)

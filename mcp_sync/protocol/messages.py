@@ -167,8 +167,15 @@ def result_of(answer: Message) -> Dict[str, Any]:
 
 def shown(message: Message) -> str:
     """A message as a log may show it: its kind, method and id, and nothing of what it carries."""
-    id = "" if message.get("id") is None else f" {excerpt(str(message['id']), 80)}"
+    id = "" if message.get("id") is None else f" {_word(message['id'])}"
     method = message.get("method")
     if method is not None:
-        return f"{'notification' if 'id' not in message else 'request'}{id} {excerpt(str(method), 80)}"
+        return f"{'notification' if 'id' not in message else 'request'}{id} {_word(method)}"
     return f"{'error' if 'error' in message else 'result'}{id}"
+
+
+def _word(value: object) -> str:
+    # Python refuses to write out an integer of thousands of digits, and a list or an object is neither id nor method.
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "(a huge number)"
+    return excerpt(str(value), 80) if isinstance(value, (str, int, float)) else f"({type(value).__name__})"

@@ -19,6 +19,7 @@ from mcp_sync.protocol.messages import (
     request,
     result_answer,
     result_of,
+    shown,
 )
 
 _value = (
@@ -179,3 +180,18 @@ def test_what_a_servers_error_says_cannot_drive_a_terminal() -> None:
     with pytest.raises(MCPServerError) as caught:
         result_of({"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "\x1b]0;owned\x07\u202e"}})
     assert not set("\x1b\x07\u202e") & set(str(caught.value) + repr(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"id": 7, "method": "tools/call", "params": {"x": "secret"}}, "request 7 tools/call"),
+        ({"method": "a\x1b"}, "notification a\\x1b"),
+        ({"id": "a", "result": {"x": "secret"}}, "result a"),
+        ({"id": None, "error": {"message": "secret"}}, "error"),
+        ({"id": {"x": "secret"}, "method": ["secret"]}, "request (dict) (list)"),
+        ({"id": 10**5000, "result": {}}, "result (a huge number)"),
+    ],
+)
+def test_a_message_is_logged_by_its_kind_id_and_method_alone(message: dict[str, Any], text: str) -> None:
+    assert shown(message) == text
