@@ -10,6 +10,7 @@ import base64
 import re
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
+from ..errors import MCPUsageError
 from .messages import Message
 
 __all__ = ["HeaderPaths", "encode_value", "header_paths", "mirrored"]
@@ -38,10 +39,20 @@ _NAMED_BY = {
 
 
 def encode_value(value: str) -> str:
-    """A value as a header can carry it: as it is, or as base64 between markers (Value Encoding)."""
+    """A value as a header can carry it: as it is, or as base64 between markers (Value Encoding).
+
+    Raises:
+        MCPUsageError: it is no text that UTF-8 can write.
+    """
     if _PLAIN.match(value) and value == value.strip(" ") and not _SENTINEL.match(value):
         return value
-    return f"=?base64?{base64.b64encode(value.encode('utf-8')).decode('ascii')}?="
+    try:
+        data = value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MCPUsageError(
+            "the parameters cannot be sent: a string with half of a surrogate pair", outcome="not_sent"
+        ) from None
+    return f"=?base64?{base64.b64encode(data).decode('ascii')}?="
 
 
 def mirrored(message: Message, paths: Optional[HeaderPaths] = None) -> Dict[str, str]:

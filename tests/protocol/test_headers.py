@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcp_sync.errors import MCPUsageError
 from mcp_sync.protocol.headers import encode_value, header_paths, mirrored
 
 # The table of the specification, then what its words say.
@@ -49,6 +50,12 @@ def test_a_server_reads_what_was_meant_and_no_header_can_be_smuggled_in(value: s
     encoded = encode_value(value)
     assert all(" " <= char <= "~" for char in encoded)
     assert decoded(encoded) == value
+
+
+def test_half_of_a_surrogate_pair_is_a_usage_error_and_none_of_pythons() -> None:
+    with pytest.raises(MCPUsageError, match="surrogate pair") as caught:
+        mirrored({"method": "tools/call", "params": {"name": "\ud800"}})
+    assert caught.value.outcome == "not_sent"
 
 
 @pytest.mark.parametrize(
