@@ -33,7 +33,7 @@ from .exchange import CLOSED, EXPIRED, Exchange
 if TYPE_CHECKING:
     from .response import Response
 
-__all__ = ["status_error", "translate"]
+__all__ = ["seconds_of_retry_after", "status_error", "translate"]
 
 _LONGEST_RETRY_AFTER = 3600.0
 # Never in an error: what a log must not hold.
@@ -163,7 +163,7 @@ def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusEr
         status=status,
         headers=CaseInsensitiveDict(headers),
         body=body,
-        retry_after=_retry_after(response.headers.get("retry-after")),
+        retry_after=seconds_of_retry_after(response.headers.get("retry-after")),
         outcome=outcome,
         server=public_url(response.url),
     )
@@ -180,7 +180,7 @@ _HINTS = {
 }
 
 
-def _retry_after(value: Optional[str]) -> Optional[float]:
+def seconds_of_retry_after(value: Optional[str]) -> Optional[float]:
     """Seconds from a Retry-After header, a number or a date (RFC 9110, section 10.2.3), between 0 and an hour."""
     if value is None:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
-from typing import NamedTuple, Optional
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,17 +13,10 @@ from hypothesis import strategies as st
 from mcp_sync.errors import MCPProtocolError
 from mcp_sync.protocol.messages import decode
 from mcp_sync.transports.sse import Framer
+from tests.support.whatwg import Seen, interpret
 
 LIMIT = 64 * 1024 * 1024
 LARGE = 70_000
-
-
-class Seen(NamedTuple):
-    """What a stream comes to: events with data, the last id, the last retry."""
-
-    events: list[tuple[str, str]]
-    id: str
-    retry: Optional[int]
 
 
 def frame(*chunks: bytes, limit: int = LIMIT) -> Seen:
@@ -35,37 +27,6 @@ def frame(*chunks: bytes, limit: int = LIMIT) -> Seen:
         for event in events
     ]
     return Seen([event for event in texts if event[1]], framer.last_event_id, framer.retry_ms)
-
-
-def interpret(stream: bytes) -> Seen:
-    """The algorithm of WHATWG HTML, 9.2.6, written down as it stands there: slow and plain.
-
-    But for one thing: ``retry``, like ``id``, counts with the block that it is in, which may be cut off.
-    """
-    text = stream.decode("utf-8", "replace")
-    text = text[1:] if text.startswith("\ufeff") else text
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
-    events: list[tuple[str, str]] = []
-    data, kind, id, last_id = "", "", "", ""
-    retry = last_retry = None
-    for line in lines:
-        if not line:
-            last_id, last_retry = id, retry
-            if data:
-                events.append((kind or "message", data[:-1]))
-            data, kind = "", ""
-            continue
-        name, _, value = line.partition(":")
-        value = value[1:] if value.startswith(" ") else value
-        if name == "data":
-            data += value + "\n"
-        elif name == "event":
-            kind = value
-        elif name == "id" and "\0" not in value:
-            id = value
-        elif name == "retry" and value.isascii() and value.isdigit():
-            retry = int(value)
-    return Seen([event for event in events if event[1]], last_id, last_retry)
 
 
 STREAMS = {

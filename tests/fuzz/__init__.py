@@ -1,0 +1,1 @@
+"""Whatever bytes a server sends: see README.md here."""
