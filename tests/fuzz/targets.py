@@ -161,7 +161,7 @@ def stderr(data: bytes) -> None:
     seed = source.byte()
     secrets = ("hunter2hunter2", "first line 123\nsecond line 456", "S" * 3000)
     noise = source.rest().replace(b"hunter2", b"").replace(b"S", b"")
-    dice = [*pieces(noise, seed)][:40]
+    dice = [*pieces(noise, seed)][:12]
     output = b"".join(secrets[index % 3].encode() + piece for index, piece in enumerate(dice))
     records: list[str] = []
     logger = logging.Logger("stderr", logging.DEBUG)  # one that nobody else has
