@@ -36,6 +36,9 @@ __all__ = [
 Message = Dict[str, Any]
 RequestId = Union[int, str]
 
+# Where pydantic's parser stops as well.
+_DEEPEST = 200
+
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
@@ -107,6 +110,9 @@ def decode(text: Union[str, bytes]) -> List[Message]:
             value = json.loads(text if isinstance(text, str) else text.decode("utf-8", "replace"))
         except (ValueError, RecursionError) as exc:
             problem = f"not JSON ({exc})"
+        if _is_too_deep(value):
+            # What was read would end in a RecursionError wherever it is looked at.
+            value, problem = None, f"nested more than {_DEEPEST} levels deep"
     if type(value) is dict:
         return [value]
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
@@ -116,6 +122,16 @@ def decode(text: Union[str, bytes]) -> List[Message]:
         f"the server sent a message that is {problem or 'neither a JSON object nor a batch of them'}: "
         f"{excerpt(start)!r}"
     )
+
+
+def _is_too_deep(value: object) -> bool:
+    layer: List[Any] = [value]
+    for _ in range(_DEEPEST + 1):
+        layer = [outer for outer in layer if isinstance(outer, (dict, list))]
+        if not layer:
+            return False
+        layer = [inner for outer in layer for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    return True
 
 
 def matching_id(id: object) -> Optional[RequestId]:

@@ -98,6 +98,17 @@ def test_the_error_quotes_a_little_of_the_frame_escaped() -> None:
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize("surrogate", ["", '"\\ud800", '])
+def test_nesting_has_a_limit_whichever_parser_reads_it(surrogate: str) -> None:
+    def nested(depth: int) -> str:
+        return f'{{"a": [{surrogate}' + "[" * (depth - 2) + "]" * (depth - 2) + "]}"
+
+    assert len(decode(nested(200))) == 1
+    for depth in (210, 1000, 5000, 100_000):
+        with pytest.raises(MCPProtocolError, match=r"levels deep|recursion"):
+            decode(nested(depth))
+
+
 def test_what_only_pythons_json_takes_is_taken() -> None:
     assert decode('{"half": "\\ud800", "nan": NaN}')[0]["half"] == "\ud800"
 
