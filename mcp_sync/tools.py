@@ -142,7 +142,8 @@ def _properties(tool: Tool) -> Dict[str, Any]:
 def _signature(tool: Tool) -> inspect.Signature:
     properties = _properties(tool)
     required = tool.input_schema.get("required")
-    needed = [name for name in required if name in properties] if isinstance(required, list) else []
+    named = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+    needed = [name for name in dict.fromkeys(named) if name in properties]
     parameters, rest = [], False
     for name in [*needed, *(name for name in properties if name not in needed)]:
         if not name.isidentifier() or keyword.iskeyword(name):

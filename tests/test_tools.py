@@ -81,6 +81,7 @@ def test_the_signature_and_docstring_come_from_the_schema() -> None:
         ({"class": {}, "a-b": {}, "1": {}, "": {}, "a": {}}, ["class", "a"]),
         ({"arguments": {}, "a-b": {}}, []),
         ({"name": {}}, ["name", "missing", 7]),
+        ({"name": {}}, ["name", "name", [], {}]),
         ({"a": True, "b": None, "c": []}, "a"),
         ([], None),
         (None, None),
