@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import pickle
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Type
@@ -666,3 +667,18 @@ def test_a_sampling_request_with_tools_is_read() -> None:
     assert isinstance(answer, ToolResultContent)
     assert answer.content == [TextContent(text="4")]
     assert params.tools == [Tool(name="add", input_schema={"type": "object"})]
+
+
+def test_a_tool_that_changes_under_its_name_has_another_fingerprint() -> None:
+    first = {"name": "send", "description": "Sends a mail.", "inputSchema": {"type": "object", "properties": {"a": {}}}}
+    known = Tool.model_validate(first).fingerprint
+    assert re.fullmatch("[0-9a-f]{64}", known)
+    in_another_order = {**dict(reversed(first.items())), "_meta": {"at": 7}}
+    assert Tool.model_validate(in_another_order).fingerprint == known
+    for change in (
+        {"description": "Sends a mail, and a copy to me."},
+        {"inputSchema": {"type": "object", "properties": {"b": {}}}},
+        {"annotations": {"readOnlyHint": True}},
+        {"unknown": "\ud800"},
+    ):
+        assert Tool.model_validate({**first, **change}).fingerprint != known

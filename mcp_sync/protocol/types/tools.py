@@ -3,6 +3,8 @@
 Runs on: any thread; models are plain data.
 """
 
+import hashlib
+import json
 from typing import Any, Dict, List, Optional
 
 from .base import WireModel
@@ -51,6 +53,17 @@ class Tool(WireModel):
     execution: Optional[ToolExecution] = None
     icons: Optional[List[Icon]] = None
     meta: Optional[Dict[str, Any]] = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A SHA-256 hash of all that the server says about this tool, ``meta`` left out, as 64 hexadecimal digits.
+
+        Keep it with a user's consent. A server that gives a tool another description or schema later, under the same
+        name, gives it another fingerprint too.
+        """
+        told = {name: value for name, value in self.to_wire().items() if name != "_meta"}
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 class ListToolsResult(PaginatedResult):
