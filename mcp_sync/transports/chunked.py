@@ -71,6 +71,9 @@ class ChunkDecoder:
                     raise http.client.LineTooLong("chunk size")
                 self._pending = data[position:]
                 break
+            if self._left == -1 and data[position : stop + 1] != b"\r\n":
+                # A lone line feed too: http.client would take the next byte for it, and read another body.
+                raise http.client.HTTPException("a chunk is longer than it says")
             self._take_line(data[position:stop].rstrip(b"\r"))
             position = stop + 1
         if self.done:
@@ -84,8 +87,6 @@ class ChunkDecoder:
                 raise http.client.HTTPException("too many trailers")
             self.done = not line
         elif self._left == -1:
-            if line:
-                raise http.client.HTTPException("a chunk is longer than it says")
             self._left = -2
         else:
             size = line.split(b";", 1)[0].strip()

@@ -70,6 +70,7 @@ def test_sizes_are_hexadecimal(size: bytes) -> None:
         b"3\r\nhello\r\n",
         b";x\r\n",
         "\u0665\r\n".encode(),
+        b"1\r\na\n15\r\n",
     ],
 )
 def test_what_is_no_framing_is_an_error(data: bytes) -> None:
