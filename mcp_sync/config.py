@@ -21,6 +21,8 @@ __all__ = ["MCPClientConfig", "make_config"]
 
 # RFC 9110, section 5.1: a field name is a token.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+# What http.client can send.
+_HEADER_VALUE = re.compile("[^\r\n\0\u0100-\U0010ffff]*\\Z")
 
 
 class MCPClientConfig(BaseModel):
@@ -59,7 +61,7 @@ class MCPClientConfig(BaseModel):
         MCPUsageError: (from ``MCPClient``) or pydantic.ValidationError: a field has no sensible value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     base_url: Optional[str] = None
     connection_path: str = "/mcp"
@@ -137,8 +139,8 @@ def check_header(name: object, value: object) -> None:
     """Raise ValueError unless this is a header that can be sent as it stands (RFC 9110, section 5)."""
     if not isinstance(name, str) or not _HEADER_NAME.match(name):
         raise ValueError(f"{name!r} is not a header name")
-    if not isinstance(value, str) or any(char in value for char in "\r\n\0"):
-        raise ValueError(f"the value of the header {name} must be a string without line breaks")
+    if not isinstance(value, str) or not _HEADER_VALUE.match(value):
+        raise ValueError(f"the value of the header {name} must be a string of Latin-1, without line breaks")
 
 
 def make_config(config: Optional[MCPClientConfig], options: Mapping[str, Any]) -> MCPClientConfig:

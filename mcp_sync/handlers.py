@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, 
 from pydantic import BaseModel, ValidationError
 
 from .errors import MCPUsageError
+from .protocol.escape import excerpt
 from .protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Message
 
 if TYPE_CHECKING:
@@ -187,9 +188,9 @@ class Handlers:
                 try:
                     job()
                 except ValidationError:
-                    _log.warning("a %s of the server has a wrong shape and is skipped", method)
+                    _log.warning("a %s of the server has a wrong shape and is skipped", excerpt(method))
                 except BaseException:  # noqa: BLE001  # user code, SystemExit included
-                    _log.exception("the handler for %s failed", method)
+                    _log.exception("the handler for %s failed", excerpt(method))
 
         return tell
 

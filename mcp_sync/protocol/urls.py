@@ -12,7 +12,16 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 from ..errors import MCPConnectionError, MCPHandshakeError, MCPUsageError
 from .escape import excerpt
 
-__all__ = ["candidates", "check_url", "origin", "public_url", "resolve_endpoint", "resolve_redirect", "same_origin"]
+__all__ = [
+    "candidates",
+    "check_url",
+    "origin",
+    "public_url",
+    "resolve_endpoint",
+    "resolve_redirect",
+    "same_origin",
+    "without_user_info",
+]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NOT_IN_A_URL = re.compile("[\x00-\x20\x7f-\x9f\\\\]")
@@ -48,6 +57,12 @@ def public_url(url: str) -> str:
     return excerpt(urlunsplit((parts.scheme, netloc, parts.path, "", "")))
 
 
+def without_user_info(url: str) -> str:
+    """``url`` without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def check_url(url: str) -> str:
     """Return ``url`` if it is one that a server can be reached by.
 
@@ -69,11 +84,16 @@ def check_url(url: str) -> str:
         problem = str(exc)
     if problem:
         raise MCPUsageError(
-            f"{excerpt(public_url(url) if '@' in url else url)!r} is not a URL of an MCP server: {problem}. Write for "
+            f"{_named(url)!r} is not a URL of an MCP server: {problem}. Write for "
             "example 'http://localhost:8000/mcp', or a list for a command",
             outcome="not_sent",
         )
     return stripped
+
+
+def _named(url: str) -> str:
+    """What may be shown of a URL that cannot be parsed: nothing from where a secret may begin."""
+    return "..." if "@" in url else excerpt(re.split("[?#]", url)[0])
 
 
 def candidates(url: str, connection_path: str) -> List[str]:
@@ -127,7 +147,8 @@ def _resolve(base: str, reference: str) -> Tuple[str, str]:
             return target, "is empty"
         if _NOT_IN_A_URL.search(text):
             return target, "contains spaces, backslashes or control characters"
-        target = urljoin(base, text)
+        # The user info of the base is ours to send, as a header, and no part of what the server names.
+        target = urljoin(without_user_info(base), text)
         parts = urlsplit(target)
         if parts.username is not None or parts.password is not None or "@" in parts.netloc:
             return target, "carries user info"

@@ -26,6 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from .exchange import Exchange, current, shut_down
+from .redaction import quiet_urllib3
 
 __all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending"]
 
@@ -35,6 +36,9 @@ _IDLE_SECONDS = 4.0
 _POOL_SIZE = 100
 # Bodies up to this many bytes are joined with their head.
 _JOINED = 65536
+
+
+quiet_urllib3()
 
 
 class StoppedBeforeSending(OSError):

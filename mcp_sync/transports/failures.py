@@ -25,7 +25,7 @@ from ..errors import (
     MCPConnectionError,
     MCPTimeoutError,
 )
-from ..protocol.escape import excerpt
+from ..protocol.escape import escape, excerpt
 from ..protocol.urls import public_url
 from .connections import StoppedBeforeSending
 from .exchange import CLOSED, EXPIRED, Exchange
@@ -93,8 +93,14 @@ def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[D
     if isinstance(error, MCPConnectionError):
         error.transient = _may_pass(cause)
     if not isinstance(cause, StoppedBeforeSending):
-        error.__cause__ = cause
+        error.__cause__ = _harmless(cause)
     return error
+
+
+def _harmless(cause: BaseException) -> BaseException:
+    """A cause as a traceback may print it: http.client quotes a status line as it came, control characters included."""
+    cause.args = tuple(escape(arg) if isinstance(arg, str) else arg for arg in cause.args)
+    return cause
 
 
 def _may_pass(cause: BaseException) -> bool:
@@ -155,7 +161,8 @@ def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusEr
     if kind is None:
         kind = AuthorizationError if status in (401, 403) else HTTPStatusError
     outcome = "refused" if status < 500 or status == 503 else "unknown"
-    headers = {name: value for name, value in response.headers.items() if name.lower() not in _SECRET_HEADERS}
+    shown = (item for item in response.headers.items() if item[0].lower() not in _SECRET_HEADERS)
+    headers = {name: response.masked(value) for name, value in shown}
     return kind(
         f"{what} was answered with HTTP status {status}"
         + (f"; {hint}" if hint else "")

@@ -15,7 +15,7 @@ import math
 import threading
 import warnings
 from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, Union, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -35,7 +35,7 @@ from ..errors import (
     MCPTimeoutError,
     MCPUsageError,
 )
-from ..protocol.urls import public_url, resolve_redirect
+from ..protocol.urls import public_url, resolve_redirect, without_user_info
 from .connections import Adapter
 from .exchange import CLOSED, Exchange, current, watch
 from .failures import translate
@@ -120,10 +120,16 @@ class HTTP:
             try:
                 check_header("Authorization", auth)
             except ValueError:
-                raise MCPUsageError("the bearer token contains a line break", outcome="not_sent") from None
+                raise MCPUsageError(
+                    "the bearer token contains a line break, or a character that is not of Latin-1", outcome="not_sent"
+                ) from None
             self._base["Authorization"] = f"Bearer {auth}"
-        elif isinstance(auth, tuple):
-            prepared = HTTPBasicAuth(*auth)(requests.Request("GET", url).prepare())
+        elif isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, str) for part in auth):
+            # requests writes Latin-1, as most servers read it, and knows no way to write anything else.
+            given = (
+                auth if max("".join(auth), default="") <= "\xff" else [part.encode("utf-8", "replace") for part in auth]
+            )
+            prepared = HTTPBasicAuth(*given)(requests.Request("GET", "http://localhost/").prepare())
             self._base["Authorization"] = str(prepared.headers["Authorization"])
         elif auth is not None:
             if not callable(auth):
@@ -133,13 +139,14 @@ class HTTP:
                     outcome="not_sent",
                 )
             self._auth = auth
-        elif (
-            self._brought is None
-            and self._config.trust_env
-            and not _names(self._base, "authorization")
-            and not _names(self._headers, "authorization")
+        elif not (
+            _names(self._base, "authorization")
+            or _names(self._headers, "authorization")
+            or (self._brought is not None and self._brought.auth is not None)
         ):
-            found = get_netrc_auth(url)
+            found = _user_info(url)
+            if found is None and self._brought is None and self._config.trust_env:
+                found = get_netrc_auth(url)
             if found is not None:
                 self._take_auth(url, found)
                 return
@@ -178,6 +185,8 @@ class HTTP:
             MCPConnectionError, MCPTimeoutError, MCPClosedError: no response came.
         """
         target = self._moved.get(url, url)
+        if "@" in target:
+            target = without_user_info(target)  # it was made a header, and requests would make it one in its own way
         for _ in range(_REDIRECTS + 1):
             exchange = Exchange(deadline.at) if exchange is None else exchange
             self._begin(exchange, deadline, farewell)
@@ -223,7 +232,7 @@ class HTTP:
             else:
                 raw = self._through_pool(method, url, merged, body, timeout)
             exchange.raw = raw
-            return Response(exchange, raw, url, self._end)
+            return Response(exchange, raw, url, merged, self._end)
         except MCPClientError:
             self._end(exchange)
             raise
@@ -280,6 +289,7 @@ class HTTP:
             auth = _AsGiven()
         session = self._session
         prepared = session.prepare_request(requests.Request(method, url, headers=headers, data=body, auth=auth))
+        headers.update(cast(Any, prepared.headers))  # what was sent, the auth's own included, is what must not be shown
         response = session.send(
             prepared,
             stream=True,
@@ -353,6 +363,14 @@ class HTTP:
         self.interrupt()
         if self._brought is None:
             self._session.close()
+
+
+def _user_info(url: str) -> Optional[Tuple[str, str]]:
+    """User and password that a URL carries."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    return unquote(parts.username), unquote(parts.password or "")
 
 
 def _names(headers: object, name: str) -> bool:

@@ -6,7 +6,7 @@ Runs on: the thread that sent the request.
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from urllib3.response import HTTPResponse
 
@@ -15,6 +15,7 @@ from ..protocol.escape import excerpt
 from .chunked import read_chunks, wire_of
 from .exchange import Exchange, watch
 from .failures import translate
+from .redaction import without_secrets
 
 __all__ = ["Response"]
 
@@ -28,10 +29,18 @@ _END_SECONDS = 0.005
 class Response:
     """An HTTP response whose body is read on the thread that sent the request, under the deadline of its exchange."""
 
-    __slots__ = ("_ended", "_raw", "_read", "exchange", "headers", "status", "url")
+    __slots__ = ("_ended", "_raw", "_read", "_sent", "exchange", "headers", "status", "url")
 
-    def __init__(self, exchange: Exchange, raw: HTTPResponse, url: str, ended: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        raw: HTTPResponse,
+        url: str,
+        sent: Mapping[str, str],
+        ended: Callable[[Exchange], None],
+    ) -> None:
         self._ended = ended
+        self._sent = sent
         self._raw = raw
         self._read = b""
         self.exchange = exchange
@@ -122,7 +131,9 @@ class Response:
         self._read = body
 
     def excerpt(self) -> str:
-        """The beginning of the body, escaped, at most 200 characters; "" where it cannot be read."""
+        """The beginning of the body, escaped, at most 200 characters, without the request's credentials; "" where it
+        cannot be read.
+        """
         parts, size = [self._read], 0
         try:
             for part in () if self._read else self.chunks():
@@ -132,7 +143,11 @@ class Response:
                     break
         except MCPClientError:
             pass  # the status says more than this does
-        return excerpt(b"".join(parts)[:_EXCERPT_BYTES].decode("utf-8", "replace").strip())
+        return excerpt(self.masked(b"".join(parts)[:_EXCERPT_BYTES].decode("utf-8", "replace").strip()))
+
+    def masked(self, text: str) -> str:
+        """What the server says, without what it quotes of the request's credentials."""
+        return without_secrets(text, self.url, self._sent)
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it.

@@ -10,8 +10,9 @@ HTML, 9.2.6, Interpreting an event stream).
 
 from __future__ import annotations
 
+import logging
 import re
-from typing import Iterator, List, NamedTuple, Optional, Union
+from typing import Any, Iterator, List, NamedTuple, Optional, Union
 
 from sseclient import SSEClient
 
@@ -26,6 +27,8 @@ _RETRY = re.compile(rb"^retry:\x20?([0-9]{1,9})$", re.MULTILINE)
 _PIECES = 4096
 # sseclient-py copies a line eight times and joins lines quadratically: nothing for a small event, 80 MB for one of 10.
 _LARGE = 65536
+# sseclient-py logs each event, and what it does not understand as it came: a server's text, unescaped.
+_SILENT = logging.Logger("sseclient", logging.CRITICAL)
 
 
 class Event(NamedTuple):
@@ -169,7 +172,9 @@ def _events(blocks: bytes) -> List[Event]:
             blocks.decode("utf-8")
         except UnicodeDecodeError:
             blocks = blocks.decode("utf-8", "replace").encode("utf-8")
-    return [Event(event.event, event.data) for event in SSEClient(iter([blocks])).events()]
+    client: Any = SSEClient(iter([blocks]))
+    client._logger = _SILENT
+    return [Event(event.event, event.data) for event in client.events()]
 
 
 def _large_event(block: bytes) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import io
 import logging
@@ -10,6 +11,7 @@ import traceback
 import warnings
 from pathlib import Path
 from typing import Any, Callable
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -135,6 +137,18 @@ def test_user_and_password_go_with_every_request(server: FaultServer, connect: C
     connect(auth=("user", "pässword")).call_tool("echo")
     assert len({request.headers["authorization"] for request in server.requests}) == 1
     assert server.requests[0].headers["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("password", ["pass", "p:ä/漢@"])
+def test_user_and_password_of_the_url_go_with_every_request(
+    password: str, server: FaultServer, make_client: Connect
+) -> None:
+    url = f"http://us%40er:{quote(password, safe='')}@127.0.0.1:{server.port}/sse"
+    assert make_client(url, transport="sse").connect().call_tool("echo", {"message": "hi"}).text == "hi"
+    sent = {base64.b64decode(request.headers["authorization"][6:]) for request in server.requests}
+    assert sent == {f"us@er:{password}".encode()}
+    make_client(url, transport="sse", auth="token").connect()
+    assert server.requests[-1].headers["authorization"] == "Bearer token"
 
 
 def test_an_auth_object_of_requests_is_asked_for_every_request(server: FaultServer, connect: Connect) -> None:
