@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from mcp_sync import MCPClient, opening
+from tests.support.beds import ALL, Bed, make_server
 from tests.support.certificates import Certificates
 from tests.support.fault_server import FaultServer
 
@@ -116,6 +117,14 @@ def make_client() -> Iterator[Connect]:
     yield make
     for client in made:
         client.close()
+
+
+@pytest.fixture(params=ALL)
+def bed(request: pytest.FixtureRequest, make_client: Connect) -> Iterator[Bed]:
+    """A well-behaved server over each transport in turn, and how to reach it."""
+    with make_server(request.param) as running:
+        yield Bed(request.param, running, make_client)
+    assert not getattr(running, "violations", [])
 
 
 @pytest.fixture

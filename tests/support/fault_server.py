@@ -142,6 +142,10 @@ class Wire:
         body, self._unread = self._unread[:length], self._unread[length:]
         return Request(method, target, headers, body, self.number)
 
+    def read_line(self) -> Optional[bytes]:
+        """Over stdio: the next line, or None at the end."""
+        return self._read_until(b"\n")
+
     def _read_until(self, mark: bytes) -> Optional[bytes]:
         while mark not in self._unread:
             piece = self._receive()
@@ -389,7 +393,7 @@ class Asked:
 
     def send(self, message: Union[Message, list[Any]]) -> None:
         """Any message by the way that the answer takes, as an event."""
-        if self.server.binding == "sse":
+        if self.server.has_shared_stream:
             self.session.send(message)
         else:
             self.own_stream().message(message)
@@ -402,7 +406,7 @@ class Asked:
 
     def reply(self, message: Message) -> None:
         """A whole answer."""
-        if self.server.binding == "sse" or self.stream is not None or self.server.answers == "sse":
+        if self.server.has_shared_stream or self.stream is not None or self.server.answers == "sse":
             self.send(message)
             if self.stream is not None:
                 self.stream.end()
@@ -523,7 +527,8 @@ class FaultServer:
     """A scripted MCP server on a free loopback port.
 
     Parameters:
-        binding: ``"sse"`` (HTTP+SSE at ``sse_url``) or ``"http"`` (Streamable HTTP at ``mcp_url``).
+        binding: ``"sse"`` (HTTP+SSE at ``sse_url``), ``"http"`` (Streamable HTTP at ``mcp_url``), or ``"stdio"``, for
+            which see stdio_server.py.
         tls: the server's TLS context, for https.
         host: a loopback address, or a name that the URL carries instead.
 
@@ -587,6 +592,11 @@ class FaultServer:
         self._listener.listen(128)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def has_shared_stream(self) -> bool:
+        """Whether all answers of a session come by one stream."""
+        return self.binding != "http"
 
     @property
     def sse_url(self) -> str:
@@ -821,6 +831,12 @@ class FaultServer:
         """As after a restart: POSTs to them are answered with 404; open streams stay open."""
         with self._recorded:
             self.sessions.clear()
+
+    def frame(self, data: Union[str, Message, list[Any], None]) -> bytes:
+        """One message as this binding frames it: an event, or over stdio a line."""
+        if self.binding != "stdio":
+            return sse(data)
+        return (data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)).encode() + b"\n"
 
     def send_endpoint(self, session: Session) -> None:
         """Name the endpoint, as most servers do."""
