@@ -372,7 +372,7 @@ class Connection:
 
 
 def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.8, 1.2)
+    return seconds * random.uniform(0.8, 1.2)  # nosec B311  # jitter needs no cryptography
 
 
 def may_pass(error: MCPClientError) -> bool:

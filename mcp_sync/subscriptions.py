@@ -209,7 +209,8 @@ class _Stream:
                     return
                 _log.debug("the stream of changes broke and is opened again: %s", exc)
             fruitless = 0 if progressed else fruitless + 1
-            delay = min(_FLOOR_SECONDS * 2.0 ** min(fruitless, 10), _LONGEST_DELAY) * random.uniform(0.8, 1.2)
+            delay = min(_FLOOR_SECONDS * 2.0 ** min(fruitless, 10), _LONGEST_DELAY)
+            delay *= random.uniform(0.8, 1.2)  # nosec B311  # jitter needs no cryptography
             try:
                 self._connection.pause(delay, Deadline(float("inf")))
             except MCPClosedError:

@@ -29,6 +29,7 @@ _ON_REQUEST = {"interop": "--interop", "conformance": "--interop", "soak": "--so
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--interop", action="store_true", help="talk to real servers, and run the conformance suite")
     parser.addoption("--soak", action="store_true", help="run what takes long")
+    parser.addoption("--fuzz", type=int, default=0, metavar="SECONDS", help="run the coverage-guided fuzzer so long")
     parser.addoption("--benchmarks", action="store_true", help="compare the speed of clients")
 
 

@@ -5,7 +5,7 @@ Runs on: the caller's thread, and one short thread that waits for the child's fi
 
 from __future__ import annotations
 
-import subprocess
+import subprocess  # nosec B404  # it starts this package's own server
 import sys
 import tempfile
 import threading
@@ -36,7 +36,7 @@ def running_demo_server() -> Iterator[str]:
         DemoServerDied: it did not listen within a minute.
     """
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603  # a fixed command, without a shell
             [sys.executable, "-m", "mcp_sync.demo", "--port", "0", "--until-stdin-closes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -52,7 +52,7 @@ def running_demo_server() -> Iterator[str]:
 
 def _url(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> str:
     stdout = process.stdout
-    assert stdout is not None
+    assert stdout is not None  # nosec B101  # it is a pipe
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.append(stdout.readline()), name="mcp-sync-demo-start")
     reader.start()
@@ -71,8 +71,8 @@ def _url(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the child, in three steps of growing rudeness, and leave no zombie."""
-    assert process.stdin is not None
-    assert process.stdout is not None
+    assert process.stdin is not None  # nosec B101  # it is a pipe
+    assert process.stdout is not None  # nosec B101  # it is a pipe
     process.stdin.close()
     for insist in (process.terminate, process.kill):
         try:

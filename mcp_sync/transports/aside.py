@@ -49,7 +49,8 @@ def delay_before(framer: Framer, fruitless: int) -> float:
     asked = (_DEFAULT_RETRY_MS if framer.retry_ms is None else framer.retry_ms) / 1000
     delay = max(asked, _LEAST_DELAY)
     if fruitless:
-        delay = max(delay, _FLOOR_SECONDS * 2.0 ** min(fruitless - 1, 10) * random.uniform(1.0, 1.25))
+        jitter = random.uniform(1.0, 1.25)  # nosec B311  # jitter needs no cryptography
+        delay = max(delay, _FLOOR_SECONDS * 2.0 ** min(fruitless - 1, 10) * jitter)
     return min(delay, _LONGEST_DELAY)
 
 

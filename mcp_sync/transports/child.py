@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import ntpath
 import os
 import shutil
 import signal
-import subprocess
+import subprocess  # nosec B404  # to start the user's own command
 import sys
 import threading
 import time
@@ -264,7 +265,7 @@ def _spawn(argv: Sequence[str], pipes: Sequence[int], env: Mapping[str, str], cw
     options: Dict[str, Any] = {"start_new_session": True}
     if _WINDOWS:
         options = {"creationflags": 0x00000200 | 0x08000000}  # CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW
-    return subprocess.Popen(  # noqa: S603  # the user's own command, without a shell
+    return subprocess.Popen(  # noqa: S603  # nosec B603  # the user's own command, without a shell
         _windows_command(argv, env) if _WINDOWS else list(argv),
         stdin=pipes[0],
         stdout=pipes[1],
@@ -289,9 +290,11 @@ def _windows_command(argv: Sequence[str], env: Mapping[str, str]) -> Any:
 
 
 def _kill_tree(process: Any) -> None:
+    system = os.environ.get("SYSTEMROOT", r"C:\Windows")
     try:
-        subprocess.run(  # noqa: S603  # a program of Windows, and a number
-            ["taskkill", "/F", "/T", "/PID", str(process.pid)],  # noqa: S607  # it is on every PATH of Windows
+        subprocess.run(  # noqa: S603  # nosec B603  # a program of Windows, and a number
+            # By its path: Windows would look for it in the working directory first.
+            [ntpath.join(system, "System32", "taskkill.exe"), "/F", "/T", "/PID", str(process.pid)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

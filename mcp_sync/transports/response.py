@@ -159,7 +159,7 @@ class Response:
             # No body: reading nothing returns the connection to the pool.
             try:
                 raw.read(decode_content=False)
-            except Exception:  # noqa: BLE001, S110  # it is closed below all the same
+            except Exception:  # noqa: BLE001, S110  # nosec B110  # it is closed below all the same
                 pass
         if raw.connection is not None:
             raw.close()

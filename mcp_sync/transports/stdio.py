@@ -142,7 +142,7 @@ class StdioTransport:
             # Until the obituary is written, senders wait for it.
             self._give_up(verdict or MCPConnectionError("the server ended", outcome="unknown"))
             verdict = self._guarded(lambda: self._end(child, verdict))
-        assert verdict is not None  # a child that could not be started is one
+        assert verdict is not None  # nosec B101  # a child that could not be started is one
         with self._guard:
             self._verdict = verdict
             if self._cause is None:
@@ -330,7 +330,7 @@ class StdioTransport:
         if self._verdict is None:
             self._give_up(MCPConnectionError("the server closed its stdin, so nothing can be sent", outcome="unknown"))
         error = self._verdict or self._cause
-        assert error is not None  # it was given up
+        assert error is not None  # nosec B101  # it was given up
         return _copy(error, outcome)
 
     # Ending
