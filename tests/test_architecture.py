@@ -69,6 +69,26 @@ def test_only_transports_and_oauth_use_requests(name: str) -> None:
     assert not top_levels(PACKAGE / name) & {"requests", "urllib3", "sseclient"}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_a_server_sends_can_be_run_opened_or_unpickled(name: str) -> None:
+    """JSON only; commands as lists, without a shell; and a URL is for the user to open."""
+    assert not top_levels(PACKAGE / name) & {
+        "pickle",
+        "marshal",
+        "shelve",
+        "yaml",
+        "webbrowser",
+        "xml",
+        "code",
+        "runpy",
+    }
+    tree = ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+    called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert not {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.startfile"} & set(called)
+    given = [ast.unparse(word) for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords]
+    assert not [word for word in given if word.startswith("shell=")]
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("transports/", "protocol/"))])
 def test_imports_point_down(name: str) -> None:
     inside = {module for module in imports_of(PACKAGE / name) if module.startswith("mcp_sync")}

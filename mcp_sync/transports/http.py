@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, Union, cast
+from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, TypeVar, Union, cast
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -43,9 +43,11 @@ from .response import Response
 
 __all__ = ["HTTP", "Headers"]
 
+_T = TypeVar("_T")
 Headers = Union[Mapping[str, str], Callable[[], Mapping[str, str]]]
 
 _REDIRECTS = 5
+_REMEMBERED = 256
 _NO_RETRIES = Retry(False)
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -204,7 +206,7 @@ class HTTP:
                 )
             target = there
             if response.status in (307, 308):
-                self._moved[url] = there
+                _remember(self._moved, url, there)
         raise MCPConnectionError(f"the server redirects in a circle ({_REDIRECTS} times)", outcome="not_sent")
 
     def _send_once(
@@ -278,7 +280,8 @@ class HTTP:
         adapter: Any = self._session.get_adapter(url)
         pool = adapter.get_connection_with_tls_context(prepared, self._verify, proxies=self._proxies, cert=self._cert)
         adapter.cert_verify(pool, url, self._verify, self._cert)
-        self._pools[url] = found = (pool, adapter.request_url(prepared, self._proxies))
+        found = (pool, adapter.request_url(prepared, self._proxies))
+        _remember(self._pools, url, found)
         return found
 
     def _through_session(
@@ -363,6 +366,13 @@ class HTTP:
         self.interrupt()
         if self._brought is None:
             self._session.close()
+
+
+def _remember(table: Dict[str, _T], url: str, found: _T) -> None:
+    """Keep what was found out about a URL. Direct calls have a URL each, so that it is not kept for ever."""
+    if len(table) >= _REMEMBERED:
+        table.clear()
+    table[url] = found
 
 
 def _user_info(url: str) -> Optional[Tuple[str, str]]:
