@@ -289,7 +289,8 @@ class StreamableHTTPTransport:
     def _resumption(self, framer: Framer) -> Mapping[str, str]:
         headers = {**GET_HEADERS, **self._common(self._session_id)}
         if framer.last_event_id:
-            headers["Last-Event-ID"] = framer.last_event_id
+            # As UTF-8 (WHATWG HTML, 9.2.3); http.client writes each character as a byte.
+            headers["Last-Event-ID"] = framer.last_event_id.encode("utf-8").decode("latin-1")
         return headers
 
     def _pause(self, framer: Framer, fruitless: int, deadline: Deadline) -> bool:

@@ -74,6 +74,16 @@ def test_a_stream_that_ends_early_is_resumed_by_get_and_the_call_is_not_sent_aga
     assert client.call_tool("echo", {"message": "next"}).text == "next"
 
 
+def test_an_id_of_any_characters_comes_back_as_it_was(server: FaultServer, client: MCPClient) -> None:
+    ids: list[object] = []
+    server.instead("tools/call", begin(ids, event_id="日本 é\x1b7"))
+    server.instead(lambda request: "last-event-id" in request.headers, go_on(ids))
+    with within():
+        assert client.call_tool("echo", timeout=LONG).text == "resumed"
+    (get,) = resumptions(server)
+    assert get.headers["last-event-id"].encode("latin-1").decode("utf-8") == "日本 é\x1b7"
+
+
 def test_the_server_says_how_long_to_wait_before_that(server: FaultServer, client: MCPClient) -> None:
     ids: list[object] = []
     server.instead("tools/call", begin(ids, retry=600))
