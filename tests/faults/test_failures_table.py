@@ -51,10 +51,10 @@ def call(bed: Bed, name: str = "echo", **options: Any) -> Any:
         return client.call_tool(name)
 
 
-def on_call(do: Callable[[Wire, Request], None]) -> Callable[[Bed], Any]:
+def on_call(do: Callable[[Wire, Request], None], **options: Any) -> Callable[[Bed], Any]:
     def provoke(bed: Bed) -> Any:
         bed.server.instead("tools/call", do, ALWAYS)
-        return call(bed)
+        return call(bed, **options)
 
     return provoke
 
@@ -150,7 +150,7 @@ SCENARIOS: dict[str, Callable[[Bed], Any]] = {
     "another HTTP status 5xx": on_call(status(500, "no")),
     "a redirect to another origin": on_call(elsewhere),
     "a redirect that would turn the POST into a GET": on_call(redirected),
-    "an answer that is no answer (an HTML page)": on_call(html),
+    "an answer that is no answer (an HTML page)": on_call(html, timeout=1.0),
     "the server has forgotten the session": on_call(status(404, "gone")),
     "the connection broke, or the process ended, during a call": with_tool(
         lambda bed, asked: bed.break_off(asked, "cut")
