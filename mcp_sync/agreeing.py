@@ -6,7 +6,7 @@ Runs on: the thread that opens a session.
 from __future__ import annotations
 
 import logging
-from typing import Callable, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from .connection import Connection
 from .deadline import Deadline
@@ -26,7 +26,7 @@ from .link import Link
 from .protocol.conversations import Negotiated, discover, initialize, mutual
 from .protocol.revisions import NEWEST, REVISIONS, Revision
 
-__all__ = ["NO_STREAMABLE_HTTP", "UNSUPPORTED_VERSION", "agree_without_handshake", "handshake"]
+__all__ = ["NO_STREAMABLE_HTTP", "UNSUPPORTED_VERSION", "Asking", "agree_without_handshake", "handshake"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,18 +39,31 @@ NO_STREAMABLE_HTTP = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
 _PROBE_SHARE = 0.4
 _PROBE_SECONDS = 10.0
 
+# How a request is made, where not by ``Link.call``: given method and params, returns the result.
+Asking = Callable[[str, Optional[Mapping[str, Any]]], Dict[str, Any]]
 
-def agree_without_handshake(connection: Connection, link: Link, deadline: Deadline, is_modern: Optional[bool]) -> bool:
+
+def agree_without_handshake(
+    connection: Connection,
+    link: Link,
+    deadline: Deadline,
+    is_modern: Optional[bool],
+    ask: Optional[Asking] = None,
+) -> bool:
     """Ask a server of the stateless kind what it speaks.
 
     False where it is of the other kind, or that is what is wanted.
+
+    Parameters:
+        ask: how the question is put to a server that may be of either kind.
     """
     version = connection.config.protocol_version
     if is_modern is False or (version is not None and REVISIONS[version].has_handshake):
         return False
     must = is_modern or version is not None
     probe = deadline if must else deadline.sooner(min(_PROBE_SECONDS, deadline.remaining * _PROBE_SHARE))
-    negotiated = _Probe(connection, link, version, probe).negotiated(bool(must))
+    question = _Probe(connection, link, version, probe, None if must else ask)
+    negotiated = question.negotiated(bool(must))
     if negotiated is not None:
         link.agree(negotiated)
         _log.debug("%s speaks %s over %s", connection.server.public, negotiated.revision.version, link.transport.name)
@@ -58,30 +71,38 @@ def agree_without_handshake(connection: Connection, link: Link, deadline: Deadli
     if version is not None:
         raise MCPHandshakeError(f"the server does not speak protocol revision {version}", outcome="not_sent")
     if deadline.expired:
-        raise MCPTimeoutError(f"no answer within {deadline.timeout:g} s", outcome="not_sent")
+        raise question.silence or MCPTimeoutError(f"no answer within {deadline.timeout:g} s", outcome="not_sent")
     return False
 
 
-def handshake(connection: Connection, link: Link, deadline: Deadline) -> None:
+def handshake(connection: Connection, link: Link, deadline: Deadline, ask: Optional[Asking] = None) -> None:
     """Initialize the session of ``link``.
+
+    Parameters:
+        ask: how ``initialize`` is asked.
 
     Raises:
         MCPHandshakeError: the server does not take it.
     """
     config = connection.config
     conversation = initialize(config.protocol_version, config.client_info, connection.capabilities())
-    negotiated = _carefully(lambda: link.drive(conversation, deadline))
+    negotiated = _carefully(lambda: link.drive(conversation, deadline, ask))
     _log.debug("%s speaks %s over %s", connection.server.public, negotiated.revision.version, link.transport.name)
 
 
 class _Probe:
     """The question to a server whether it is of the stateless kind (2026-07-28, Versioning, Backward Compatibility)."""
 
-    def __init__(self, connection: Connection, link: Link, version: Optional[str], deadline: Deadline) -> None:
+    def __init__(
+        self, connection: Connection, link: Link, version: Optional[str], deadline: Deadline, ask: Optional[Asking]
+    ) -> None:
+        self._ask = ask
         self._connection = connection
         self._link = link
         self._version = version
         self._deadline = deadline
+        # The server did not answer.
+        self.silence: Optional[MCPTimeoutError] = None
 
     def negotiated(self, must: bool) -> Optional[Negotiated]:
         """What was agreed on, or None where the server is of the other kind.
@@ -97,14 +118,15 @@ class _Probe:
             self._link.speak(self._connection.stamp_for(revision))
             error: MCPClientError
             try:
-                return self._link.drive(discover(self._version), self._deadline)
+                return self._link.drive(discover(self._version), self._deadline, self._ask)
             except MCPServerError as exc:
                 error = exc
             except (HTTPStatusError, MCPProtocolError, MCPTimeoutError) as exc:
                 if must or isinstance(exc, AuthorizationError) or not _says_legacy(exc):
                     raise
                 _log.debug("%s does not answer server/discover: %s", self._connection.server.public, exc)
-                self._link.probe_is_open = isinstance(exc, MCPTimeoutError)
+                if isinstance(exc, MCPTimeoutError):
+                    self.silence = exc
                 return None
             if error.code != UNSUPPORTED_VERSION:
                 if error.code in _MODERN_ERRORS:

@@ -71,8 +71,6 @@ class Link:
         # approached ever more slowly.
         self.made_progress = False
         self._listens = False
-        # A probe was never answered: on a shared stream, whatever comes next may be its answer.
-        self.probe_is_open = False
 
     def _on_lost(self, error: MCPClientError) -> None:
         self.why = error
@@ -143,8 +141,17 @@ class Link:
 
         self._crew.errands.submit(ask)
 
-    def drive(self, conversation: Generator[Any, Any, _T], deadline: Deadline) -> _T:
-        """Carry a conversation out in this session."""
+    def drive(
+        self,
+        conversation: Generator[Any, Any, _T],
+        deadline: Deadline,
+        ask: Optional[Callable[[str, Optional[Mapping[str, Any]]], Dict[str, Any]]] = None,
+    ) -> _T:
+        """Carry a conversation out in this session.
+
+        Parameters:
+            ask: how its requests are made, where not by ``call``.
+        """
         try:
             step = next(conversation)
             while True:
@@ -155,8 +162,9 @@ class Link:
                     self.agree(step.negotiated)
                     step = conversation.send(None)
                 else:
-                    ask = cast(Ask, step)
-                    step = conversation.send(self.call(ask.method, ask.params, deadline))
+                    method, params = cast(Ask, step)
+                    answer = self.call(method, params, deadline) if ask is None else ask(method, params)
+                    step = conversation.send(answer)
         except StopIteration as done:
             return cast(_T, done.value)
 

@@ -14,17 +14,15 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
-from .agreeing import NO_STREAMABLE_HTTP, UNSUPPORTED_VERSION, agree_without_handshake, handshake
+from .agreeing import NO_STREAMABLE_HTTP, agree_without_handshake, handshake
 from .connection import Connection, may_pass
 from .deadline import Deadline
 from .errors import (
     AuthorizationError,
     HTTPStatusError,
     MCPClientError,
-    MCPConnectionError,
     MCPHandshakeError,
     MCPProtocolError,
-    MCPServerError,
     MCPUsageError,
 )
 from .link import Link
@@ -210,53 +208,18 @@ class Opener:
     # stdio
 
     def _open_command(self, connection: Connection, server: Command, deadline: Deadline) -> Link:
-        """Start the server, and find out what it speaks (2026-07-28, stdio, Backward Compatibility).
-
-        Old servers answer the probe with silence, or die of it: those are started again, and not probed.
-        """
         if connection.config.transport not in ("auto", "stdio"):
             raise MCPUsageError(
                 f'transport="{connection.config.transport}" needs a URL, not a command', outcome="not_sent"
             )
+        from .starting import start
+
         key = "\0".join([*server.argv, str(connection.config.protocol_version), str(connection.config.cwd)])
         with _memory_lock:
-            found = _memory.get(key)
-        link = self._start(connection, server, deadline)
-        is_modern = None if found is None else found.is_modern
-        survived = True
-        try:
-            if agree_without_handshake(connection, link, deadline, is_modern):
-                self._remember(key, _Found(server.public, "stdio", True))
-                return link
-        except MCPConnectionError as exc:
-            if link.why is None or is_modern:
-                raise
-            _log.debug("%s did not survive server/discover: %s", server.public, exc)
-            survived = False
-        if not survived or link.lost.is_set() or link.probe_is_open:
-            connection.discard()
-            link = self._start(connection, server, deadline)
-        link.stamp = None
-        refused: Optional[MCPHandshakeError] = None
-        try:
-            handshake(connection, link, deadline)
-        except MCPHandshakeError as exc:
-            cause = exc.__cause__
-            if not isinstance(cause, MCPServerError) or cause.code != UNSUPPORTED_VERSION:
-                raise
-            refused = exc
-        # It was only slow to answer the probe, and is set on what that asked for.
-        if refused is not None and not agree_without_handshake(connection, link, deadline, True):
-            raise refused
+            # Forgotten until it has shown to hold: the next attempt after a failure finds out anew.
+            found = _memory.pop(key, None)
+        link = start(connection, server, deadline, None if found is None else found.is_modern)
         self._remember(key, _Found(server.public, "stdio", not link.is_stateful))
-        return link
-
-    def _start(self, connection: Connection, server: Command, deadline: Deadline) -> Link:
-        from .transports.stdio import StdioTransport
-
-        link = connection.new_link(lambda sink: StdioTransport(server.argv, connection.config, sink))
-        link.dispatcher.start()
-        link.transport.open(deadline)
         return link
 
     def _remember(self, key: str, found: _Found) -> None:

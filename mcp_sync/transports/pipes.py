@@ -126,6 +126,20 @@ class PolledPipes:
         self.in_doubt = False
         return True
 
+    def unread(self) -> Optional[int]:
+        """How many bytes lie in stdin, not read yet; None where the system does not tell. Any thread."""
+        if sys.platform != "linux":
+            return None  # elsewhere the end that writes is not told what the other has read
+        import fcntl
+        import termios
+
+        count = bytearray(4)
+        try:
+            fcntl.ioctl(self._stdin, termios.FIONREAD, count)
+        except OSError:
+            return None  # it was closed meanwhile
+        return int.from_bytes(count, sys.byteorder)
+
     def wake(self) -> None:
         """Free everybody who waits for stdin or stdout. Any thread; does not block."""
         with self._guard:
@@ -253,6 +267,9 @@ class PumpedPipes:
             self._done.wait(seconds)
         if self._failure is not None:
             raise self._failure
+
+    def unread(self) -> Optional[int]:
+        return None
 
     def wake(self) -> None:
         self._woken = True

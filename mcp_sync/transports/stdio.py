@@ -93,6 +93,12 @@ class StdioTransport:
     def session_id(self) -> Optional[str]:
         return None
 
+    @property
+    def has_read(self) -> bool:
+        """Whether the server has read all that it was sent, as far as the system can tell; True where it cannot."""
+        child = self._child
+        return child is None or child.pipes.unread() in (None, 0)
+
     # Opening
 
     def open(self, deadline: Deadline) -> None:
