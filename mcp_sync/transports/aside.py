@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 # dead for everybody.
 GET_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
+# How long whoever opens the stream waits until the request is on its way.
+_DEPARTURE_SECONDS = 0.5
 # A server that gives no ``retry`` is asked again after a second; one that gives 0, after a tenth.
 _DEFAULT_RETRY_MS = 1000
 _LEAST_DELAY = 0.1
@@ -81,12 +83,18 @@ class AsideStream:
         self._lock = threading.Lock()
         self._reader: Optional[threading.Thread] = None
         self._over = threading.Event()
+        # Set when the first request is on its way.
+        self._departed = threading.Event()
         # Set when it is clear whether there is such a stream.
         self.settled = threading.Event()
         self.is_open = False
 
     def start(self) -> None:
-        """Open the stream, in the background. Idempotent."""
+        """Open the stream, in the background. Idempotent.
+
+        Its answer is not waited for, but a call that is made next should not overtake it: what the server says to that
+        call on this stream would have nowhere to go.
+        """
         with self._lock:
             if self._reader is not None or self._over.is_set():
                 return
@@ -97,6 +105,9 @@ class AsideStream:
             _log.warning("no thread could be started for the server's own messages: %s", exc)
             self._reader = None
             self.settled.set()
+            return
+        if not self._http.is_brought:
+            self._departed.wait(_DEPARTURE_SECONDS)
 
     @property
     def is_opening(self) -> bool:
@@ -128,12 +139,14 @@ class AsideStream:
         finally:
             self.is_open = False
             self.settled.set()
+            self._departed.set()
 
     def _read_once(self, framer: Framer) -> Optional[bool]:
         """One GET, to its end. Returns whether an event came, or None where there is no such stream."""
         progressed = False
         response: Optional[Response] = None
         exchange = Exchange(float("inf"))
+        exchange.departed = self._departed
         try:
             response = self._http.send(
                 "GET", self._url, self._headers(framer), None, Deadline(float("inf")), exchange=exchange, streaming=True

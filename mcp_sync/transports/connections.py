@@ -163,6 +163,8 @@ class InterruptibleConnection(HTTPConnection):
         else:
             for part in parts:
                 super().send(part)
+        if exchange is not None and exchange.departed is not None:
+            exchange.departed.set()
 
     def used(self) -> None:
         """The connection has just finished an exchange."""

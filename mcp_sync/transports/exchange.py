@@ -47,7 +47,7 @@ class Exchange:
     ``stop`` may be called by any thread at any time; everything else belongs to the thread that made it.
     """
 
-    __slots__ = ("_lock", "connection", "deadline_at", "pid", "raw", "reason", "sent", "stopped")
+    __slots__ = ("_lock", "connection", "deadline_at", "departed", "pid", "raw", "reason", "sent", "stopped")
 
     def __init__(self, deadline_at: float) -> None:
         # Guards the pair of ``connection`` and ``stopped``.
@@ -55,6 +55,8 @@ class Exchange:
         self.connection: Optional[InterruptibleConnection] = None
         self.raw: Optional[BaseHTTPResponse] = None
         self.sent = False
+        # Set when the request is on its way, for whoever waits for that; connections of urllib3's own do not tell.
+        self.departed: Optional[threading.Event] = None
         self.stopped: Optional[str] = None
         self.deadline_at = deadline_at
         # What the watch says when it stops this exchange.

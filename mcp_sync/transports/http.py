@@ -159,6 +159,11 @@ class HTTP:
                 f"credentials are sent to {public_url(url)} without encryption; use https", UserWarning, stacklevel=5
             )
 
+    @property
+    def is_brought(self) -> bool:
+        """Whether requests go through a session that the user brought."""
+        return self._brought is not None
+
     # Sending
 
     def send(

@@ -158,9 +158,6 @@ def refuse(asked: object) -> dict[str, Any]:
 # What a client is made with, beside its URL; where it says nothing, it can do nothing for a server.
 OPTIONS: dict[str, dict[str, Any]] = {
     "elicitation-sep1034-client-defaults": {"elicitation_handler": accept_defaults},
-    # A client that answers a server waits for the GET stream when it connects. The mock takes any GET for the return
-    # to the call's own stream, and answers at once if that one comes after the call was made.
-    "sse-retry": {"elicitation_handler": refuse},
     "request-metadata": {"elicitation_handler": refuse, "sampling_handler": refuse, "roots": ["file:///work"]},
     "sep-2322-client-request-state": {"elicitation_handler": confirm},
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
 from mcp_sync import MCPClient, Progress
+from mcp_sync.transports.aside import AsideStream
+from mcp_sync.transports.sse import Framer
 from tests.streamable.waiting import wait_for_aside, wait_for_requests
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, finish, hold, reset, status
@@ -106,6 +108,28 @@ def test_a_server_that_asks_at_once_can_when_the_first_call_comes(server: FaultS
     client = connect(roots=["file:///work"])
     with within():
         assert "file:///work" in client.call_tool("work", timeout=LONG).text
+
+
+def test_it_is_on_its_way_before_the_first_call(
+    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = AsideStream._read_once
+    may_begin = threading.Event()
+
+    def held_up(stream: AsideStream, framer: Framer) -> Optional[bool]:
+        may_begin.wait(10)
+        return read(stream, framer)
+
+    monkeypatch.setattr(AsideStream, "_read_once", held_up)
+    scheduler = threading.Timer(0.1, may_begin.set)
+    scheduler.start()
+    with within():
+        client = connect(timeout=LONG)
+    scheduler.join()
+    link = client._connection.live
+    assert link is not None
+    # The server cannot say: requests on two connections reach it in any order.
+    assert link.transport._aside._departed.is_set()  # type: ignore[attr-defined]  # Streamable HTTP has it
 
 
 @pytest.mark.parametrize("answers", ["json", "sse"])
