@@ -26,7 +26,7 @@ from ..protocol.escape import escape, excerpt
 from ..protocol.messages import Message, decode, encode
 from .base import Delivery, Sink
 from .child import Child, Line, environment, start_error
-from .pipes import Lines, ServerLog
+from .lines import Lines, ServerLog
 
 __all__ = ["StdioTransport"]
 

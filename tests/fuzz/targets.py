@@ -40,7 +40,7 @@ from mcp_sync.serving import Crew, Serving
 from mcp_sync.tools import ToolFunction
 from mcp_sync.transports.chunked import ChunkDecoder
 from mcp_sync.transports.failures import seconds_of_retry_after
-from mcp_sync.transports.pipes import Lines, ServerLog
+from mcp_sync.transports.lines import Lines, ServerLog
 from mcp_sync.transports.sse import Framer
 from tests.support.whatwg import Seen, interpret
 

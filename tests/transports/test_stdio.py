@@ -34,7 +34,8 @@ from mcp_sync.transports import child as child_module
 from mcp_sync.transports import pipes as pipes_module
 from mcp_sync.transports.base import Transport
 from mcp_sync.transports.child import Child, environment, start_error
-from mcp_sync.transports.pipes import Lines, Pipes, ServerLog
+from mcp_sync.transports.lines import Lines, ServerLog
+from mcp_sync.transports.pipes import Pipes
 from mcp_sync.transports.stdio import StdioTransport
 from tests.support.stdio_servers import puppet
 
