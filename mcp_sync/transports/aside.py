@@ -106,8 +106,7 @@ class AsideStream:
             self._reader = None
             self.settled.set()
             return
-        if not self._http.is_brought:
-            self._departed.wait(_DEPARTURE_SECONDS)
+        self._departed.wait(_DEPARTURE_SECONDS)
 
     @property
     def is_opening(self) -> bool:
@@ -158,6 +157,7 @@ class AsideStream:
             response.unbound()
             self.is_open = True
             self.settled.set()
+            self._departed.set()
             for events in events_of(response, framer):
                 progressed = True
                 messages = [message for event in events if event.data for message in self._decode(event)]

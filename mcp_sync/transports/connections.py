@@ -28,7 +28,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from .exchange import Exchange, current, shut_down
 from .redaction import quiet_urllib3
 
-__all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending"]
+__all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending", "make_interruptible"]
 
 # uvicorn and node close idle connections after 5 s.
 _IDLE_SECONDS = 4.0
@@ -249,6 +249,9 @@ class _InterruptibleHTTPSConnection(InterruptibleConnection, HTTPSConnection):
     """The same over TLS."""
 
 
+_INTERRUPTIBLE = {HTTPConnection: InterruptibleConnection, HTTPSConnection: _InterruptibleHTTPSConnection}
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = InterruptibleConnection
 
@@ -260,6 +263,16 @@ class _TLSPool(HTTPSConnectionPool):
         # urllib3 warns here of each connection without verification: MCPClient has done so, once.
         if conn.is_closed:
             conn.connect()
+
+
+def make_interruptible(adapter: Any, request: Any, verify: Any, proxies: Any, cert: Any) -> None:
+    """Have the connections that a session of the user's own will open for ``request`` be interruptible.
+
+    Those that it has already stay as they are, and so do those of adapters that are not requests' own.
+    """
+    if isinstance(adapter, HTTPAdapter):
+        pool: Any = adapter.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        pool.ConnectionCls = _INTERRUPTIBLE.get(pool.ConnectionCls, pool.ConnectionCls)
 
 
 def _use_our_pools(manager: PoolManager) -> None:

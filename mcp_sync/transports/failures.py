@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from email.utils import parsedate_to_datetime
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Optional, Type
 
 import requests
@@ -121,8 +122,13 @@ def _too_late(exchange: Exchange, deadline: Optional[Deadline], where: str) -> s
 
 
 def _innermost(exc: BaseException) -> BaseException:
-    """Unwrap what only repeats its cause."""
+    """Unwrap what only repeats its cause.
+
+    What urllib3 had in its hands, the pool with its sockets and the headers with their secrets, is not for whoever
+    keeps the error.
+    """
     for _ in range(8):
+        clear_frames(exc.__traceback__)
         inner: Any = None
         if isinstance(exc, urllib3.exceptions.MaxRetryError):
             inner = exc.reason
@@ -136,6 +142,7 @@ def _innermost(exc: BaseException) -> BaseException:
         # They refer to the request with its headers, or to the pool: neither belongs into a traceback's reach.
         exc.__dict__.pop("request", None)
         exc.__dict__.pop("response", None)
+        exc.__dict__.pop("pool", None)
     return exc
 
 

@@ -36,7 +36,7 @@ from ..errors import (
     MCPUsageError,
 )
 from ..protocol.urls import public_url, resolve_redirect, without_user_info
-from .connections import Adapter
+from .connections import Adapter, make_interruptible
 from .exchange import CLOSED, Exchange, current, watch
 from .failures import translate
 from .response import Response
@@ -159,11 +159,6 @@ class HTTP:
                 f"credentials are sent to {public_url(url)} without encryption; use https", UserWarning, stacklevel=5
             )
 
-    @property
-    def is_brought(self) -> bool:
-        """Whether requests go through a session that the user brought."""
-        return self._brought is not None
-
     # Sending
 
     def send(
@@ -247,6 +242,8 @@ class HTTP:
             self._end(exchange)
             if not isinstance(exc, Exception):
                 raise
+            if self._brought is not None and exchange.connection is None:
+                exchange.sent = True  # connections of urllib3's own do not tell, and a call must not go out twice
             error = translate(exc, exchange, url, deadline)
         finally:
             current.exchange = None
@@ -297,6 +294,8 @@ class HTTP:
             auth = _AsGiven()
         session = self._session
         prepared = session.prepare_request(requests.Request(method, url, headers=headers, data=body, auth=auth))
+        if self._brought is not None:
+            make_interruptible(session.get_adapter(url), prepared, self._verify, self._proxies, self._cert)
         headers.update(cast(Any, prepared.headers))  # what was sent, the auth's own included, is what must not be shown
         response = session.send(
             prepared,

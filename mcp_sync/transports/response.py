@@ -41,7 +41,8 @@ class Response:
     ) -> None:
         self._ended = ended
         self._sent = sent
-        self._raw = raw
+        # None once closed: an error that somebody keeps may hold this response, and must not hold its pool.
+        self._raw: Optional[HTTPResponse] = raw
         self._read = b""
         self.exchange = exchange
         self.headers = raw.headers
@@ -66,7 +67,8 @@ class Response:
         self._set_timeout(_END_SECONDS)
 
     def _set_timeout(self, seconds: Optional[float]) -> None:
-        connection: Any = self.exchange.connection or self._raw.connection
+        raw = self._raw
+        connection: Any = self.exchange.connection or (None if raw is None else raw.connection)
         sock = getattr(connection, "wire", None) or getattr(connection, "sock", None)
         if sock is not None:
             sock.settimeout(seconds)
@@ -78,26 +80,29 @@ class Response:
             MCPProtocolError: it is longer than ``limit`` bytes.
             MCPConnectionError, MCPTimeoutError, MCPClosedError: it did not come whole.
         """
-        raw = self._raw
         error: Optional[MCPClientError] = None
         try:
-            length = raw.length_remaining
-            if length is not None and length <= limit and "content-encoding" not in self.headers:
-                return raw.read(decode_content=False)
-            parts, size = [], 0
-            for part in self._pieces():
-                size += len(part)
-                if size > limit:
-                    raise MCPProtocolError(
-                        f"the server's answer is over the limit of {limit} bytes (max_message_bytes)", outcome="unknown"
-                    )
-                parts.append(part)
-            return b"".join(parts)
+            return self._read_whole(limit)
         except MCPClientError:
             raise
         except Exception as exc:  # noqa: BLE001  # translate() knows what to make of it
             error = translate(exc, self.exchange, self.url, None)
         raise error
+
+    def _read_whole(self, limit: int) -> bytes:
+        raw = self._opened()
+        length = raw.length_remaining
+        if length is not None and length <= limit and "content-encoding" not in self.headers:
+            return raw.read(decode_content=False)
+        parts, size = [], 0
+        for part in self._pieces():
+            size += len(part)
+            if size > limit:
+                raise MCPProtocolError(
+                    f"the server's answer is over the limit of {limit} bytes (max_message_bytes)", outcome="unknown"
+                )
+            parts.append(part)
+        return b"".join(parts)
 
     def chunks(self) -> Iterator[bytes]:
         """The body piece by piece, each as soon as it is there.
@@ -114,8 +119,12 @@ class Response:
         if error is not None:
             raise error
 
+    def _opened(self) -> HTTPResponse:
+        assert self._raw is not None, "a response is read before it is closed"
+        return self._raw
+
     def _pieces(self) -> Iterator[bytes]:
-        raw = self._raw
+        raw = self._opened()
         encoded = "content-encoding" in self.headers
         if raw.chunked and not encoded and wire_of(raw) is not None:
             yield from read_chunks(raw)
@@ -154,7 +163,9 @@ class Response:
 
         Idempotent; the thread that reads calls it.
         """
-        raw = self._raw
+        raw, self._raw = self._raw, None
+        if raw is None:
+            return
         if raw.connection is not None and raw.length_remaining == 0:
             # No body: reading nothing returns the connection to the pool.
             try:

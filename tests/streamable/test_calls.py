@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 import pytest
+import requests
 
 from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError
 from tests.streamable.waiting import wait_for_aside
@@ -255,3 +257,24 @@ def test_close_wakes_every_call_at_once(slow: Any, shows: str, server: FaultServ
         assert error.outcome == "unknown"
     assert len({id(error) for error in errors}) == 4
     assert server.count("DELETE") == 1
+
+
+def test_a_session_that_the_user_brought_ends_with_its_own_close_whatever_went_wrong(
+    server: FaultServer, connect: Connect
+) -> None:
+    kept: list[MCPClientError] = []
+    gc.disable()
+    try:
+        with requests.Session() as session:
+            client = connect(session=session, timeout=LONG)
+            for fault in (status(500, "no"), reset, finish, hold):
+                server.instead("tools/call", fault)
+                with pytest.raises(MCPClientError) as caught:
+                    client.call_tool("echo", timeout=0.3)
+                kept.append(caught.value)  # a caller may keep an error, which must not keep a socket
+            client.map("echo", [{"message": str(number)} for number in range(4)])
+            client.close()
+        server.wait_until(lambda: not server._wires, "the end of every connection")
+    finally:
+        gc.enable()
+    assert len(kept) == 4
