@@ -27,7 +27,7 @@ class OtherAdapter(HTTPAdapter):
     """As somebody writes it who wants connections of another kind."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         pool.ConnectionCls = type("Mine", (type(pool).ConnectionCls,), {})
         return pool
 
