@@ -99,7 +99,8 @@ def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
                 answered.update(new)
                 answers = yield Inputs(new)
                 yield Ask("tasks/update", {"taskId": task_id, "inputResponses": answers})
-        yield Pause(_interval(task))
+        if looks or status is not None:  # of a task that is known by its id alone, nothing has been seen yet
+            yield Pause(_interval(task))
         task = yield Ask("tasks/get", {"taskId": task_id})
     raise AssertionError("unreachable")
 

@@ -111,6 +111,15 @@ def test_the_poll_interval_is_the_servers_within_bounds(given: Any, seconds: flo
     assert [step.seconds for step in steps if isinstance(step, Pause)] == [seconds]
 
 
+def test_a_task_that_is_known_by_its_id_alone_is_looked_at_at_once() -> None:
+    steps, _ = drive(follow({"taskId": "t"}, False), [{"taskId": "t"}, task("completed", result={})])
+    assert [step for step in steps if not isinstance(step, Following)] == [
+        Ask("tasks/get", {"taskId": "t"}),
+        Pause(1.0),  # what does not say how it is must not be asked without end
+        Ask("tasks/get", {"taskId": "t"}),
+    ]
+
+
 def test_a_failed_task_is_the_servers_error() -> None:
     failed = task("failed", error={"code": -32603, "message": "broken", "data": {"x": 1}})
     with pytest.raises(MCPServerError, match="broken") as caught:
