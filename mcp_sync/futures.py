@@ -6,11 +6,12 @@ Runs on: one daemon thread per running call, at most 64 at once.
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Set
 
 from .call import Call
-from .errors import MCPClientError, MCPClosedError
+from .errors import MCPClosedError
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -39,9 +40,24 @@ class ToolFuture(_Future):
         super().__init__()
         self._call: Optional[Call] = None
         self._began = False
+        self._over = False
         # Guards the flag: only the first of two cancellations may notify.
         self._lock = threading.Lock()
         self._notified = False
+        self._pid = os.getpid()
+
+    def result(self, timeout: Optional[float] = None) -> CallToolResult:
+        self._check_process()
+        return super().result(timeout)
+
+    def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
+        self._check_process()
+        return super().exception(timeout)
+
+    def _check_process(self) -> None:
+        """In a forked child the thread that runs the call is not there: nothing will ever come of it."""
+        if self._pid != os.getpid() and not self._over:
+            raise MCPClosedError("the call belongs to the process that made it, not to its fork", outcome="unknown")
 
     def running(self) -> bool:
         return self._began and not self.done()
@@ -49,6 +65,7 @@ class ToolFuture(_Future):
     def cancel(self) -> bool:
         if not super().cancel():
             return False
+        self._over = True
         with self._lock:
             first, self._notified = not self._notified, True
         if first:
@@ -67,20 +84,24 @@ class ToolFuture(_Future):
 
     def run(self, work: Callable[[], Any]) -> None:
         """Do ``work`` and take its result or exception."""
-        if self.cancelled():
+        if self.done():
             return
         self._began = True
         try:
             result = work()
         except BaseException as exc:  # noqa: BLE001  # whatever it is, it belongs to whoever asks for the result
-            failure = exc
-            self._finish(lambda: self.set_exception(failure))
+            self.fail(exc)
         else:
             self._finish(lambda: self.set_result(result))
+
+    def fail(self, error: BaseException) -> None:
+        """``error`` is what came of it, unless something else has."""
+        self._finish(lambda: self.set_exception(error))
 
     def _finish(self, settle: Callable[[], None]) -> None:
         try:
             settle()
+            self._over = True
         except concurrent.futures.InvalidStateError:
             pass  # it was cancelled meanwhile
 
@@ -90,6 +111,9 @@ class Background:
 
     def __init__(self) -> None:
         self._workers = Workers("mcp-sync-call", threads=_THREADS, backlog=_BACKLOG)
+        # Those that wait for a thread: whoever waits for one of them must hear of it when there will be none. To add
+        # and to discard is one step of the interpreter.
+        self._waiting: Set[ToolFuture] = set()
 
     def submit(self, work: Callable[[Callable[[Call], None]], Any]) -> ToolFuture:
         """Run ``work``, which is given where to report each call it makes.
@@ -98,12 +122,20 @@ class Background:
             MCPClientError: it cannot be run: the client is closed, or 100,000 calls wait already.
         """
         future = ToolFuture()
-        if not self._workers.submit(lambda: future.run(lambda: work(future.follow))):
-            error: MCPClientError = MCPClosedError(
-                "the client takes no more calls: it is closed, or too many wait", outcome="not_sent"
-            )
-            raise error
+
+        def begin() -> None:
+            self._waiting.discard(future)
+            future.run(lambda: work(future.follow))
+
+        self._waiting.add(future)
+        if not self._workers.submit(begin):
+            self._waiting.discard(future)
+            raise MCPClosedError("the client takes no more calls: it is closed, or too many wait", outcome="not_sent")
         return future
 
     def close(self) -> None:
+        """Fail what has not begun; what has begun ends by itself."""
         self._workers.close()
+        for future in list(self._waiting):
+            future.fail(MCPClosedError("the client was closed before this call began", outcome="not_sent"))
+        self._waiting.clear()

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from .call import Call
+from .errors import MCPConnectionError
 from .futures import ToolFuture
 from .workers import Workers
 
@@ -39,10 +40,12 @@ def map_calls(
     workers = Workers("mcp-sync-map", threads=max_workers, backlog=len(todo) + 1) if executor is None else None
     try:
         for future, params in zip(futures, todo):
+            job = functools.partial(run, future, params)
             if workers is not None:
-                workers.submit(functools.partial(run, future, params))
+                if not workers.submit(job):
+                    raise MCPConnectionError("no thread could be started for the calls", outcome="not_sent")
             elif executor is not None:
-                executor.submit(run, future, params)
+                executor.submit(job)
         # Every call has its own deadline, so each of these waits has a bound.
         return [future.result() for future in futures]
     finally:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
+import os
+import signal
 import threading
 import time
 from typing import Callable
 
 import pytest
 
-from mcp_sync import CallToolResult, MCPClient, MCPClosedError, MCPTimeoutError, MCPUsageError, ToolError
-from mcp_sync.futures import ToolFuture
+from mcp_sync import (
+    CallToolResult,
+    MCPClient,
+    MCPClosedError,
+    MCPConnectionError,
+    MCPTimeoutError,
+    MCPUsageError,
+    ToolError,
+)
+from mcp_sync.futures import Background, ToolFuture
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer
 
@@ -104,6 +115,66 @@ def test_close_ends_calls_that_run_and_those_that_wait(server: FaultServer, clie
         client.submit("echo").result(LONG)
 
 
+def test_close_settles_the_thousands_of_calls_that_wait_for_a_thread(server: FaultServer, client: MCPClient) -> None:
+    futures = [client.submit("never", timeout=LONG) for _ in range(3000)]
+    server.wait_for_call("never", 64)
+    with within(8):
+        client.close()
+        errors = [future.exception(6) for future in futures]
+    assert all(isinstance(error, MCPClosedError) for error in errors)
+    assert [error.outcome for error in errors if isinstance(error, MCPClosedError)].count("not_sent") >= 3000 - 64
+    assert server.tool_calls["never"] == 64
+
+
+@pytest.mark.parametrize("state", ["running", "waiting"])
+def test_a_call_that_waits_for_a_thread_hears_of_the_close(state: str) -> None:
+    """Whether close() comes before its thread has it or after, something comes of it."""
+    background = Background()
+    gates = [threading.Event() for _ in range(64)]
+    inside = threading.Semaphore(0)
+
+    def block(gate: threading.Event) -> str:
+        inside.release()
+        assert gate.wait(10)
+        return "done"
+
+    running = [background.submit(functools.partial(lambda gate, _: block(gate), gate)) for gate in gates]
+    for _ in gates:
+        assert inside.acquire(timeout=10)
+    waiting = background.submit(lambda _: "never begun")
+    background.close()
+    for gate in gates:
+        gate.set()
+    if state == "running":
+        assert {str(future.result(10)) for future in running} == {"done"}
+    else:
+        error = waiting.exception(10)
+        assert isinstance(error, MCPClosedError)
+        assert error.outcome == "not_sent"
+        with pytest.raises(MCPClosedError):
+            background.submit(lambda _: None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_future_of_the_parent_does_not_keep_a_forked_child_waiting(server: FaultServer, client: MCPClient) -> None:
+    """The thread that runs the call is not in the child."""
+    done, pending = client.submit("echo", {"message": "hi"}), client.submit("never", timeout=LONG)
+    assert done.result(LONG).text == "hi"
+    server.wait_for_call("never")
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            signal.alarm(20)
+            pending.result()
+        except MCPClosedError as exc:
+            status = 0 if exc.outcome == "unknown" and done.result().text == "hi" else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+    pending.cancel()
+
+
 @pytest.mark.parametrize("first", ["work", "cancel"])
 def test_a_race_between_the_end_and_a_cancellation_has_one_winner(first: str) -> None:
     for _ in range(200):
@@ -134,6 +205,24 @@ def test_map_returns_the_results_in_order(server: FaultServer, client: MCPClient
     results = client.map("echo", [{"message": str(number)} for number in range(30)], max_workers=5)
     assert [result.text for result in results] == [str(number) for number in range(30)]
     assert client.map("echo", []) == []
+
+
+def test_a_map_for_which_no_thread_can_start_fails_at_once(
+    server: FaultServer, client: MCPClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name == "mcp-sync-map":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with within(), pytest.raises(MCPConnectionError) as caught:
+            client.map("echo", [{"message": "hi"}] * 3)
+    assert caught.value.outcome == "not_sent"
+    assert server.tool_calls["echo"] == 0
 
 
 def test_map_runs_as_many_at_once_as_it_was_told(server: FaultServer, client: MCPClient) -> None:
