@@ -58,16 +58,22 @@ def agree_without_handshake(
         ask: how the question is put to a server that may be of either kind.
     """
     version = connection.config.protocol_version
-    if is_modern is False or (version is not None and REVISIONS[version].has_handshake):
+    if version is not None and REVISIONS[version].has_handshake:
+        link.because = "protocol_version= says so"
+        return False
+    if is_modern is False:
+        link.because = link.because or "it did so before"
         return False
     must = is_modern or version is not None
     probe = deadline if must else deadline.sooner(min(_PROBE_SECONDS, deadline.remaining * _PROBE_SHARE))
     question = _Probe(connection, link, version, probe, None if must else ask)
     negotiated = question.negotiated(bool(must))
     if negotiated is not None:
+        link.because = "it answers server/discover"
         link.agree(negotiated)
-        _log.debug("%s speaks %s over %s", connection.server.public, negotiated.revision.version, link.transport.name)
+        _tell(connection, link, negotiated)
         return True
+    link.because = question.because
     if version is not None:
         raise MCPHandshakeError(f"the server does not speak protocol revision {version}", outcome="not_sent")
     if deadline.expired:
@@ -87,7 +93,17 @@ def handshake(connection: Connection, link: Link, deadline: Deadline, ask: Optio
     config = connection.config
     conversation = initialize(config.protocol_version, config.client_info, connection.capabilities())
     negotiated = _carefully(lambda: link.drive(conversation, deadline, ask))
-    _log.debug("%s speaks %s over %s", connection.server.public, negotiated.revision.version, link.transport.name)
+    _tell(connection, link, negotiated)
+
+
+def _tell(connection: Connection, link: Link, negotiated: Negotiated) -> None:
+    _log.debug(
+        "%s speaks %s over %s, because %s",
+        connection.server.public,
+        negotiated.revision.version,
+        link.transport.name,
+        link.because,
+    )
 
 
 class _Probe:
@@ -103,6 +119,8 @@ class _Probe:
         self._deadline = deadline
         # The server did not answer.
         self.silence: Optional[MCPTimeoutError] = None
+        # What speaks against the stateless kind.
+        self.because = "it speaks no stateless revision that this client does"
 
     def negotiated(self, must: bool) -> Optional[Negotiated]:
         """What was agreed on, or None where the server is of the other kind.
@@ -124,7 +142,7 @@ class _Probe:
             except (HTTPStatusError, MCPProtocolError, MCPTimeoutError) as exc:
                 if must or isinstance(exc, AuthorizationError) or not _says_legacy(exc):
                     raise
-                _log.debug("%s does not answer server/discover: %s", self._connection.server.public, exc)
+                self.because = f"server/discover was not answered: {exc.message}"
                 if isinstance(exc, MCPTimeoutError):
                     self.silence = exc
                 return None
@@ -132,7 +150,7 @@ class _Probe:
                 if error.code in _MODERN_ERRORS:
                     raise _handshake_error(error)
                 # Whatever else it says, a server that knew the method would have answered it.
-                _log.debug("%s does not know server/discover (code %d)", self._connection.server.public, error.code)
+                self.because = f"it does not know server/discover (code {error.code})"
                 return None
             offered = error.data.get("supported") if isinstance(error.data, dict) else None
             revision = mutual(offered, self._version)

@@ -35,6 +35,8 @@ class ResultCache:
         # Guards the entries: key -> (when it gets stale, result).
         self._lock = threading.Lock()
         self._entries: Dict[_Key, Tuple[float, Dict[str, Any]]] = {}
+        # How often something was forgotten: what was asked for before that may be stale already when it comes.
+        self.changes = 0
 
     def get(self, method: str, params: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
         """A fresh result, or None."""
@@ -44,8 +46,18 @@ class ResultCache:
             entry = self._entries.get(_key(method, params))
         return entry[1] if entry is not None and time.monotonic() < entry[0] else None
 
-    def put(self, method: str, params: Optional[Mapping[str, Any]], result: Dict[str, Any]) -> None:
-        """Keep a result if it says that it stays fresh."""
+    def put(
+        self,
+        method: str,
+        params: Optional[Mapping[str, Any]],
+        result: Dict[str, Any],
+        changes: Optional[int] = None,
+    ) -> None:
+        """Keep a result if it says that it stays fresh.
+
+        Parameters:
+            changes: what ``changes`` was when it was asked for; None keeps it whatever has changed.
+        """
         ttl_ms = result.get("ttlMs")
         if (
             method not in _CACHEABLE
@@ -56,16 +68,21 @@ class ResultCache:
             return
         stale_at = time.monotonic() + min(ttl_ms / 1000, _LONGEST_SECONDS)
         with self._lock:
+            if changes is not None and self.changes != changes:
+                return
             if len(self._entries) >= _MOST_ENTRIES:
                 now = time.monotonic()
                 fresh = {key: entry for key, entry in self._entries.items() if entry[0] > now}
                 self._entries = fresh if len(fresh) < _MOST_ENTRIES else {}
             self._entries[_key(method, params)] = (stale_at, result)
 
-    def forget(self, *methods: str) -> None:
-        """Drop the results of ``methods``."""
+    def forget(self, *methods: str) -> bool:
+        """Drop the results of ``methods``. Returns whether there were any."""
         with self._lock:
-            self._entries = {key: entry for key, entry in self._entries.items() if key[0] not in methods}
+            self.changes += 1
+            kept = {key: entry for key, entry in self._entries.items() if key[0] not in methods}
+            had, self._entries = len(kept) < len(self._entries), kept
+        return had
 
     def hear(self, message: Message) -> None:
         """A change notification makes what it is about stale."""

@@ -213,6 +213,10 @@ class Call:
                 waiter.exchange.stop(ANSWERED)
         self._abandon(self._begun, reason)
 
+    def was_ended(self) -> None:
+        """The server has said that it will not answer: leaving the call needs no word to it."""
+        self._cancelled = True
+
     def _abandon(self, tell: bool, reason: str) -> None:
         self._link.dispatcher.withdraw(self._waiter)
         # initialize must not be cancelled (2025-11-25, Cancellation, Behavior Requirements).

@@ -33,6 +33,8 @@ __all__ = ["Request"]
 
 # The headers did not match the body: the tool's schema has changed (2026-07-28, Server Validation).
 _HEADER_MISMATCH = -32020
+# The server does not speak this revision any more, and says so before it does anything (2026-07-28, Versioning).
+_UNSUPPORTED_VERSION = -32022
 
 
 class Request:
@@ -208,9 +210,13 @@ class Request:
         has forgotten.
         """
         if isinstance(error, MCPServerError):
-            if error.code == _HEADER_MISMATCH and attempt == 0 and self._relist is not None:
-                self._relist(self._deadline)
-                return True
+            if attempt == 0 and not link.is_stateful:
+                if error.code == _HEADER_MISMATCH and self._relist is not None:
+                    self._relist(self._deadline)
+                    return True
+                if error.code == _UNSUPPORTED_VERSION:
+                    link.give_up(error)  # what both speak is agreed on anew
+                    return True
             return False
         if isinstance(error, SessionExpiredError):
             link.give_up(error)

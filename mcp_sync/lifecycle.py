@@ -23,7 +23,7 @@ from .calling import Request
 from .config import MCPClientConfig
 from .connection import Connection
 from .deadline import Deadline, check_timeout
-from .errors import MCPClientError, MCPClosedError, MCPProtocolError, MCPUsageError
+from .errors import MCPClientError, MCPClosedError, MCPProtocolError, MCPServerError, MCPUsageError
 from .handlers import Handlers
 from .opening import Opener
 from .protocol.conversations import Negotiated, list_pages
@@ -200,12 +200,24 @@ class Lifecycle:
             return request.result(method, params)
         result = cache.get(method, params)
         if result is None:
+            changes = cache.changes
             result = request.result(method, params)
             if not request.took_rounds:
-                cache.put(method, params, result)
+                cache.put(method, params, result, changes)
         return result
 
     def _list(self, method: str, field: str, model: Type[_T], deadline: Deadline) -> List[_T]:
+        cache = self._connection.cache
+        try:
+            items = self._pages(method, field, deadline)
+        except MCPServerError:
+            # The cursor of a page that was kept may lead nowhere any more (2026-07-28, Caching, Pagination).
+            if cache is None or not cache.forget(method):
+                raise
+            items = self._pages(method, field, deadline)
+        return [self._read(model, item, method) for item in items]
+
+    def _pages(self, method: str, field: str, deadline: Deadline) -> List[Any]:
         request = Request(self._connection, deadline, repeatable=True)
         pages = list_pages(method, field)
         items: List[Any] = []
@@ -215,7 +227,7 @@ class Lifecycle:
                 ask = pages.send(self._fresh(request, ask.method, ask.params))
         except StopIteration as done:
             items = done.value
-        return [self._read(model, item, method) for item in items]
+        return items
 
     def _read(self, model: Type[_T], payload: Any, method: str) -> _T:
         """``payload`` as a model; MCPProtocolError where its shape is wrong."""

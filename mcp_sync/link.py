@@ -71,6 +71,8 @@ class Link:
         # approached ever more slowly.
         self.made_progress = False
         self._listens = False
+        # Why the server is talked to as it is, for the log.
+        self.because = ""
 
     def _on_lost(self, error: MCPClientError) -> None:
         self.why = error

@@ -149,7 +149,7 @@ class Opener:
         """Find out what is at ``url``."""
         wanted = connection.config.transport
         if wanted == "sse":
-            return self._open_sse(connection, url, deadline), _Found(url, "sse", False)
+            return self._open_sse(connection, url, deadline, "transport= says so"), _Found(url, "sse", False)
         refused: MCPClientError
         try:
             link = self._open_http(connection, url, deadline)
@@ -162,7 +162,9 @@ class Opener:
         _log.debug("%s takes no POST (%s); trying HTTP+SSE", public_url(url), refused)
         error: MCPClientError
         try:
-            return self._open_sse(connection, url, deadline), _Found(url, "sse", False)
+            return self._open_sse(connection, url, deadline, f"it takes no POST: {refused.message}"), _Found(
+                url, "sse", False
+            )
         except (HTTPStatusError, MCPHandshakeError) as exc:
             error = exc
         # Of two refusals the one that says more: a POST that is answered with something else than "not here".
@@ -170,16 +172,17 @@ class Opener:
 
     def _open_found(self, connection: Connection, found: _Found, deadline: Deadline) -> Link:
         if found.transport == "sse":
-            return self._open_sse(connection, found.url, deadline)
+            return self._open_sse(connection, found.url, deadline, "it did so before")
         return self._open_http(connection, found.url, deadline, found.is_modern)
 
-    def _open_sse(self, connection: Connection, url: str, deadline: Deadline) -> Link:
+    def _open_sse(self, connection: Connection, url: str, deadline: Deadline, because: str) -> Link:
         # Never a probe here: an unknown method ends the session of old servers.
         version = connection.config.protocol_version
         if version is not None and not REVISIONS[version].has_handshake:
             raise MCPHandshakeError(f"HTTP+SSE cannot carry protocol revision {version}", outcome="not_sent")
         http = self.http(connection, url)
         link = connection.new_link(lambda sink: HTTPSSETransport(http, url, connection.config, sink))
+        link.because = because
         link.dispatcher.start()
         link.transport.open(deadline)
         handshake(connection, link, deadline)

@@ -73,7 +73,9 @@ def start(connection: Connection, server: Command, deadline: Deadline, is_modern
         died = True
     if died or talk.probe_is_open or link.lost.is_set():
         connection.discard()
+        because = link.because or "it did not survive server/discover"
         link, talk = _launch(connection, server, deadline)[0], None
+        link.because = because
     link.stamp = None
     refused: Optional[MCPHandshakeError] = None
     try:

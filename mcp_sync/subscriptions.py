@@ -13,12 +13,14 @@ import collections
 import logging
 import random
 import threading
-from typing import TYPE_CHECKING, Any, Counter, Dict, Iterable, List, Optional
+from typing import TYPE_CHECKING, Any, Counter, Dict, Iterable, List, Mapping, Optional
 
 from .call import Call
 from .deadline import Deadline
 from .errors import MCPClientError, MCPClosedError, MCPServerError, MCPTimeoutError
 from .link import Link
+from .protocol.escape import excerpt
+from .protocol.messages import RequestId, matching_id
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -148,6 +150,15 @@ class Subscriptions:
                 old.end()
 
 
+def _is_about(params: Mapping[str, Any], id: RequestId) -> bool:
+    """Whether a notification belongs to the subscription ``id``: on a shared stream there are others' (2026-07-28,
+    Subscriptions, Receiving Notifications). One that does not say so is taken for ours.
+    """
+    meta = params.get("_meta")
+    about = meta.get("io.modelcontextprotocol/subscriptionId") if isinstance(meta, dict) else None
+    return about is None or matching_id(about) == id
+
+
 class _Stream:
     """One ``subscriptions/listen`` request, opened again for as long as it is wanted.
 
@@ -234,12 +245,35 @@ class _Stream:
         progressed = False
         for batch in call.events():
             for message in batch:
+                params = message.get("params")
+                params = params if isinstance(params, dict) else {}
+                if message["method"] == "notifications/cancelled" and matching_id(params.get("requestId")) == call.id:
+                    # A server that ends a subscription must say so (2026-07-28, Cancellation); the stream of its own
+                    # that HTTP has ends as well.
+                    call.was_ended()
+                    return progressed
+                if not _is_about(params, call.id):
+                    continue
                 if message["method"] == _ACKNOWLEDGED:
+                    self._look_at(params.get("notifications"))
                     self._acknowledged.set()
                 else:
                     progressed = True
         call.answer()
         return progressed
+
+    def _look_at(self, granted: object) -> None:
+        """Say, once, what the server will not tell of (2026-07-28, Subscriptions, Acknowledgment)."""
+        if self._acknowledged.is_set() or not isinstance(granted, dict):
+            return
+        missing = [key for key in self.wanted if not granted.get(key)]
+        uris = granted.get("resourceSubscriptions")
+        if isinstance(uris, list):
+            missing += [uri for uri in self.wanted.get("resourceSubscriptions", ()) if uri not in uris]
+        if missing:
+            _log.warning(
+                "the server does not tell of all that was asked for: %s", ", ".join(excerpt(item) for item in missing)
+            )
 
     def _fail(self, error: MCPClientError) -> None:
         self._error = error

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import pytest
 
-from mcp_sync import MCPClient
+from mcp_sync import MCPClient, MCPServerError
 from mcp_sync import cache as cache_module
 from mcp_sync.cache import ResultCache
 from tests.streamable.modern import META, ModernServer
@@ -129,6 +129,42 @@ def test_a_change_that_the_server_tells_of_makes_the_list_stale(modern: ModernSe
         client.list_prompts()
     assert len(modern.sent("tools/list")) == 2
     assert len(modern.sent("prompts/list")) == 1
+
+
+def test_a_list_that_changed_while_it_was_asked_for_is_not_kept(modern: ModernServer, client: MCPClient) -> None:
+    cache = client._connection.cache
+    assert cache is not None
+
+    def list_prompts(asked: Asked) -> None:
+        cache.hear({"method": "notifications/prompts/list_changed"})  # it overtakes the answer
+        asked.answer({"prompts": [], "ttlMs": MINUTE})
+
+    modern.methods["prompts/list"] = list_prompts
+    client.list_prompts()
+    client.list_prompts()
+    assert len(modern.sent("prompts/list")) == 2
+
+
+def test_a_kept_page_whose_cursor_leads_nowhere_any_more_is_read_anew(modern: ModernServer, client: MCPClient) -> None:
+    good = ["1"]
+
+    def page(asked: Asked) -> None:
+        if "cursor" not in asked.params:
+            asked.answer({"prompts": [{"name": "a"}], "nextCursor": good[0], "ttlMs": MINUTE})
+        elif asked.params["cursor"] == good[0]:
+            asked.answer({"prompts": [{"name": "b"}], "ttlMs": 0})
+        else:
+            asked.error(-32602, "no such cursor")
+
+    modern.methods["prompts/list"] = page
+    client.list_prompts()
+    good[0] = "2"
+    assert [prompt.name for prompt in client.list_prompts()] == ["a", "b"]
+    assert len(modern.sent("prompts/list")) == 5
+    good[0] = "3"
+    modern.methods["prompts/list"] = lambda asked: asked.error(-32603, "broken")
+    with pytest.raises(MCPServerError, match="broken"):
+        client.list_prompts()
 
 
 def test_each_page_is_kept_apart(modern: ModernServer, client: MCPClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -366,3 +367,21 @@ def test_a_search_that_fails_leaves_no_session_behind(http_server: FaultServer, 
     with within(), pytest.raises(MCPConnectionError):
         make_client(http_server.mcp_url, timeout=LONG).connect()
     assert http_server.sessions == {}
+
+
+def test_the_log_says_what_was_found_and_why(
+    server: FaultServer, modern: ModernServer, make_client: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FaultServer("http") as http_server, caplog.at_level(logging.DEBUG, "mcp_sync.agreeing"):
+        for _ in range(2):
+            make_client(server.sse_url).connect()
+            make_client(http_server.mcp_url).connect()
+        make_client(http_server.mcp_url, protocol_version="2025-06-18").connect()
+        make_client(modern.mcp_url).connect()
+    sse, http, sse_again, http_again, pinned, stateless = [record.getMessage() for record in caplog.records]
+    assert "speaks 2025-11-25 over sse, because it takes no POST" in sse
+    assert "speaks 2025-11-25 over http, because server/discover was not answered" in http
+    assert "because it did so before" in sse_again
+    assert "because it did so before" in http_again
+    assert "speaks 2025-06-18 over http, because protocol_version= says so" in pinned
+    assert "speaks 2026-07-28 over http, because it answers server/discover" in stateless

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import queue
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 import pytest
@@ -13,6 +16,7 @@ from tests.streamable.modern import META, ModernServer
 from tests.streamable.waiting import wait_for_aside
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer
+from tests.support.stdio_server import LineServer
 
 Connect = Callable[..., MCPClient]
 URI = "test://one"
@@ -222,6 +226,89 @@ def test_who_waits_for_an_event_is_woken_by_close(who: str, listening: Listening
         assert not waiting.is_alive()
         listening.wait_for_end(1)
     assert got == []
+
+
+def test_what_the_server_will_not_tell_of_is_said_once(
+    listening: Listening, modern_client: MCPClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def partly(asked: Asked) -> None:
+        granted = {"toolsListChanged": True, "resourceSubscriptions": []}
+        listening.tell(asked, "notifications/subscriptions/acknowledged", notifications=granted)
+        asked.wire.hold()
+
+    listening.server.methods["subscriptions/listen"] = partly
+    with caplog.at_level(logging.WARNING, "mcp_sync"), within():
+        modern_client.listen(tools=True, prompts=True, resources=[URI]).close()
+    (record,) = [record for record in caplog.records if record.name.startswith("mcp_sync")]
+    assert "promptsListChanged" in record.getMessage()
+    assert URI in record.getMessage()
+    assert "toolsListChanged" not in record.getMessage()
+
+
+class Line:
+    """A stateless server over stdio: each ``subscriptions/listen`` that came, none acknowledged by itself."""
+
+    def __init__(self, server: LineServer) -> None:
+        self.server = server
+        self.listens: queue.Queue[Asked] = queue.Queue()
+        discovered = {"supportedVersions": ["2026-07-28"], "capabilities": {}, "ttlMs": 0, "cacheScope": "private"}
+        server.methods["server/discover"] = lambda asked: asked.answer({"resultType": "complete", **discovered})
+        server.methods["subscriptions/listen"] = self.listens.put
+
+    def tell(self, about: Asked, method: str) -> None:
+        about.send(
+            {
+                "jsonrpc": "2.0",
+                "method": method,
+                "params": {
+                    "_meta": {META + "subscriptionId": about.id},
+                    "notifications": about.params["notifications"],
+                },
+            }
+        )
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    server = LineServer()
+    with server:
+        yield Line(server)
+
+
+def test_on_a_shared_stream_each_subscription_has_its_own_acknowledgement(line: Line, make_client: Connect) -> None:
+    client = make_client(line.server.command, timeout=LONG).connect()
+    with ThreadPoolExecutor(2) as pool, within():
+        tools = pool.submit(client.listen, tools=True)
+        first = line.listens.get(timeout=10)
+        line.tell(first, "notifications/subscriptions/acknowledged")
+        events = tools.result(10)
+        prompts = pool.submit(client.listen, prompts=True, timeout=LONG)
+        second = line.listens.get(timeout=10)
+        line.tell(first, "notifications/subscriptions/acknowledged")
+        line.tell(first, "notifications/tools/list_changed")
+        assert events.get(10) is not None  # both have been read, and the second is none of that one's
+        assert not prompts.done()
+        line.tell(second, "notifications/subscriptions/acknowledged")
+        prompts.result(10)
+        client.close()
+
+
+def test_a_subscription_that_the_server_cancels_is_asked_for_again(line: Line, make_client: Connect) -> None:
+    client = make_client(line.server.command, timeout=LONG).connect()
+    with ThreadPoolExecutor(1) as pool, within(8):
+        opened = pool.submit(client.listen, tools=True)
+        first = line.listens.get(timeout=10)
+        line.tell(first, "notifications/subscriptions/acknowledged")
+        events = opened.result(10)
+        first.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": first.id}})
+        second = line.listens.get(timeout=10)
+        assert second.id != first.id
+        line.tell(second, "notifications/subscriptions/acknowledged")
+        line.tell(second, "notifications/tools/list_changed")
+        assert events.get(10) is not None
+        client.close()
+    cancelled = [note["params"]["requestId"] for note in line.server.sent("notifications/cancelled")]
+    assert first.id not in cancelled  # it is over already
 
 
 # With sessions

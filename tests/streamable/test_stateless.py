@@ -280,6 +280,29 @@ def test_a_version_refused_and_offered_in_one_breath_is_asked_for_again(
     assert client.call_tool("echo", {"message": "hi"}).text == "hi"
 
 
+def test_a_version_refused_in_the_middle_is_agreed_on_anew(modern: ModernServer, join: Connect) -> None:
+    def refuse(asked: Asked) -> None:
+        error = {"code": -32022, "message": "not this one", "data": {"supported": [VERSION], "requested": VERSION}}
+        asked.wire.respond(400, {"jsonrpc": "2.0", "id": asked.id, "error": error})
+
+    answer = modern.tools["echo"]
+
+    def refuse_once(asked: Asked) -> None:
+        modern.tools["echo"] = answer
+        refuse(asked)
+
+    client = join()
+    modern.tools["echo"] = refuse_once
+    with within():
+        assert client.call_tool("echo", {"message": "hi"}, timeout=LONG).text == "hi"
+    assert len(modern.sent("server/discover")) == 2
+    modern.tools["echo"] = refuse
+    with within(), pytest.raises(MCPServerError) as caught:
+        client.call_tool("echo", timeout=LONG)
+    assert caught.value.code == -32022
+    assert modern.tool_calls["echo"] == 4
+
+
 @pytest.mark.parametrize("offered", [["1999-01-01"], ["2099-01-01"], []])
 def test_a_server_with_none_of_our_versions_is_a_clear_error(
     offered: list[str], modern: ModernServer, make_client: Connect
