@@ -102,7 +102,11 @@ class Call:
                 self._stop_pump(MCPCancelledError("the caller gave up", outcome="unknown"))
             raise
         if waiter.answer is not None:
-            return  # it came all the same
+            # It came all the same, and so did what the server sent before it.
+            batch = waiter.take() if waiter.wants is not None else []
+            if batch:
+                yield batch
+            return
         if waiter.failure is not None and error.outcome != "refused":
             # The session is lost, but whether this request left, the transport knows better.
             known, error = error.outcome, waiter.failure()

@@ -53,6 +53,7 @@ class Request:
         "_cancels_tasks",
         "_connection",
         "_deadline",
+        "_may_have_run",
         "_relist",
         "_repeatable",
         "_resend",
@@ -82,6 +83,8 @@ class Request:
         self._started = started
         self._relist = relist
         self._cancels_tasks = cancels_tasks
+        # Whether an attempt before this one may have run.
+        self._may_have_run = False
         # A result that took more than one request must not be cached (2026-07-28, Caching, Cache Key).
         self.took_rounds = False
         # The id of the first request: its progress token.
@@ -165,19 +168,23 @@ class Request:
 
     def ask(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
         """The first result, complete or not."""
-        for attempt in itertools.count():
-            link = self._connection.link(self._deadline)
-            error: MCPClientError
-            try:
-                call = Call(link, method, params, self._deadline)
-                self._token = self._token or call.id
-                if self._started is not None:
-                    self._started(call)
-                return call.result()
-            except MCPClientError as exc:
-                error = exc
-            if not self._may_send_again(link, error, attempt):
-                raise error
+        try:
+            for attempt in itertools.count():
+                link = self._connection.link(self._deadline)
+                error: MCPClientError
+                try:
+                    call = Call(link, method, params, self._deadline)
+                    self._token = self._token or call.id
+                    if self._started is not None:
+                        self._started(call)
+                    return call.result()
+                except MCPClientError as exc:
+                    error = exc
+                if not self._may_send_again(link, error, attempt):
+                    raise error
+        except MCPClientError as exc:
+            self._remember_earlier_attempts(exc)
+            raise
         raise AssertionError("unreachable")
 
     def _watch(
@@ -185,24 +192,33 @@ class Request:
     ) -> Generator[List[Message], None, Dict[str, Any]]:
         """As ``_ask``, with what comes before the answer: yields batches, returns the result."""
         seen = False
-        for attempt in itertools.count():
-            link = self._connection.link(self._deadline)
-            call = Call(link, method, params, self._deadline, self._wants)
-            self._token = self._token or call.id
-            if self._started is not None:
-                self._started(call)
-            error: MCPClientError
-            try:
-                for batch in call.events():
-                    seen = True
-                    yield batch
-                return call.answer()
-            except MCPClientError as exc:
-                error = exc
-            # What the caller has seen cannot be unseen: a second run would show it twice.
-            if seen or not self._may_send_again(link, error, attempt):
-                raise error
+        try:
+            for attempt in itertools.count():
+                link = self._connection.link(self._deadline)
+                call = Call(link, method, params, self._deadline, self._wants)
+                self._token = self._token or call.id
+                if self._started is not None:
+                    self._started(call)
+                error: MCPClientError
+                try:
+                    for batch in call.events():
+                        seen = True
+                        yield batch
+                    return call.answer()
+                except MCPClientError as exc:
+                    error = exc
+                # What the caller has seen cannot be unseen: a second run would show it twice.
+                if seen or not self._may_send_again(link, error, attempt):
+                    raise error
+        except MCPClientError as exc:
+            self._remember_earlier_attempts(exc)
+            raise
         raise AssertionError("unreachable")
+
+    def _remember_earlier_attempts(self, error: MCPClientError) -> None:
+        """That the last attempt was not sent says nothing of one before it that may have run."""
+        if self._may_have_run and error.outcome in ("not_sent", "refused"):
+            error.outcome = "unknown"
 
     def _may_send_again(self, link: Link, error: MCPClientError, attempt: int) -> bool:
         """Whether a request that failed with ``error`` may be sent again: never when it may have run, unless the
@@ -225,6 +241,8 @@ class Request:
             return False
         if not isinstance(error, MCPConnectionError) or (error.outcome != "not_sent" and not self._resend):
             return False
+        if error.outcome != "not_sent":
+            self._may_have_run = True
         if link.lost.is_set() and attempt == 0:
             return True  # the next session waits as long as it must
         if error.outcome == "not_sent" and not error.transient:

@@ -114,6 +114,19 @@ def test_an_answer_that_came_counts_although_its_post_failed(link: Link, transpo
     assert call(link).result() == {"value": 1}
 
 
+def test_the_progress_before_an_answer_is_seen_although_the_post_failed(link: Link, transport: Fake) -> None:
+    def report_answer_and_fail(message: Any) -> Any:
+        progress = {"progressToken": message["id"], "progress": 1}
+        link.dispatcher.route([{"jsonrpc": "2.0", "method": "notifications/progress", "params": progress}])
+        link.dispatcher.route([result(message["id"])])
+        raise MCPConnectionError("the POST broke", outcome="unknown")
+
+    transport.on_send = report_answer_and_fail
+    one = call(link, wants="progress")
+    assert [message["params"]["progress"] for batch in one.events() for message in batch] == [1]
+    assert one.answer() == {"value": 1}
+
+
 @pytest.mark.parametrize("outcome", ["not_sent", "unknown"])
 def test_of_a_lost_session_and_a_failed_post_the_one_that_knows_more_says_whether_it_may_have_run(
     outcome: str, link: Link, transport: Fake

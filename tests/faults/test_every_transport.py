@@ -12,6 +12,7 @@ import pytest
 
 from mcp_sync import (
     MCPClientError,
+    MCPClosedError,
     MCPConnectionError,
     MCPProtocolError,
     MCPServerError,
@@ -19,6 +20,7 @@ from mcp_sync import (
     MCPUsageError,
     Progress,
 )
+from mcp_sync.deadline import Deadline
 from tests.support.beds import ALL, HTTP, OWN, SHARED, STREAMS, Bed, over
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, reset
@@ -133,6 +135,37 @@ def test_a_caller_who_allows_it_has_the_call_sent_again(bed: Bed) -> None:
     with within(8):
         assert client.call_tool("once", retry=True, timeout=LONG).text == "second time"
     assert bed.server.tool_calls["once"] == 2
+
+
+@pytest.mark.parametrize("shows", ["nothing", "stream"])
+def test_a_call_that_may_have_run_is_not_said_to_be_unsent_because_it_could_not_be_sent_again(
+    shows: str, bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It broke off, and the client was closed before the second attempt."""
+    client = bed.connect(retry_delay=10)
+    connection = client._connection
+    pause, pausing = connection.pause, threading.Event()
+
+    def pause_and_tell(seconds: float, deadline: Deadline) -> None:
+        pausing.set()
+        pause(seconds, deadline)
+
+    monkeypatch.setattr(connection, "pause", pause_and_tell)
+    bed.tool("once", lambda asked: bed.break_off(asked, "reset"))
+
+    def call() -> None:
+        if shows == "stream":
+            list(client.stream_tool("once", retry=True, timeout=LONG))
+        else:
+            client.call_tool("once", retry=True, timeout=LONG)
+
+    with ThreadPoolExecutor(1) as pool, within(8):
+        under_way = pool.submit(call)
+        assert pausing.wait(LONG)
+        client.close()
+        error = under_way.exception(LONG)
+    assert isinstance(error, MCPClosedError)
+    assert error.outcome == "unknown"
 
 
 @over(*SHARED)
