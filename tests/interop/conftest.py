@@ -34,7 +34,7 @@ def cases(transport: str) -> list[object]:
         pytest.param((server, revision), id=f"{server.name}-{revision}", marks=pytest.mark.xdist_group(server.name))
         for server in SERVERS.values()
         if server.transport == transport
-        for revision in ([LEGACY] if server.modern is None else [MODERN, LEGACY])
+        for revision in [*([] if server.modern is None else [MODERN]), LEGACY, *server.older]
     ]
 
 
@@ -173,8 +173,8 @@ def connect(revision: str) -> Iterator[Connect]:
 
 def _client_of(running: Running, revision: str, **options: Any) -> MCPClient:
     # The newest revision is what a client finds by itself, so only an older one is asked for.
-    if running.server.modern is not None and revision == LEGACY:
-        options.setdefault("protocol_version", LEGACY)
+    if revision != (LEGACY if running.server.modern is None else MODERN):
+        options.setdefault("protocol_version", revision)
     options.setdefault("timeout", 20.0)
     return MCPClient(running.target, **options)
 

@@ -153,6 +153,7 @@ class Server:
     dialect: Dialect
     lacks: Mapping[str, str]  # behaviour -> why this server does not have it
     modern: Optional[Mapping[str, str]] = None  # what it lacks in 2026-07-28; None: it does not speak that
+    older: Sequence[str] = ()  # revisions before LEGACY in which it is talked to as well
     resumable: bool = False  # its streams have event ids: one that broke is asked for again before the call fails
 
     def without(self, behaviour: str, revision: str) -> Optional[str]:
@@ -256,7 +257,7 @@ SERVERS: Mapping[str, Server] = {
             "fastapi-sse-mcp", "sse", _python("fastapi-mcp", "fastapi_app.py", "sse-mcp"), _FASTAPI_DIALECT, _FASTAPI
         ),
         Server("fastapi-sse", "sse", _python("fastapi-mcp", "fastapi_app.py", "sse"), _FASTAPI_DIALECT, _FASTAPI),
-        Server("mcp1-sse", "sse", _python("mcp1", "mcp1_app.py", "sse"), _OWN, _NOTHING),
+        Server("mcp1-sse", "sse", _python("mcp1", "mcp1_app.py", "sse"), _OWN, _NOTHING, older=["2024-11-05"]),
         Server("mcp2-sse", "sse", _python("mcp2", "mcp2_app.py", "sse"), _OWN, _NOTHING),
         Server("fastmcp4-sse", "sse", _python("fastmcp4", "fastmcp4_app.py", "sse"), _OWN, _FASTMCP),
         Server("everything-sse", "sse", _everything("sse"), _EVERYTHING_DIALECT, _EVERYTHING),
@@ -264,7 +265,14 @@ SERVERS: Mapping[str, Server] = {
         Server(
             "fastapi-http", "http", _python("fastapi-mcp", "fastapi_app.py", "http"), _FASTAPI_DIALECT, _FASTAPI_HTTP
         ),
-        Server("mcp1-http", "http", _python("mcp1", "mcp1_app.py", "http"), _OWN, _NOTHING),
+        Server(
+            "mcp1-http",
+            "http",
+            _python("mcp1", "mcp1_app.py", "http"),
+            _OWN,
+            _NOTHING,
+            older=["2025-06-18", "2025-03-26"],
+        ),
         Server(
             "mcp1-http-json",
             "http",
@@ -282,6 +290,15 @@ SERVERS: Mapping[str, Server] = {
             resumable=True,
         ),
         Server("mcp2-http", "http", _python("mcp2", "mcp2_app.py", "http"), _OWN, _NOTHING, modern=_NOTHING),
+        Server(
+            "mcp2-http-events",
+            "http",
+            _python("mcp2", "mcp2_app.py", "http", "--events"),
+            _OWN,
+            _NOTHING,
+            modern=_NOTHING,
+            resumable=True,
+        ),
         Server(
             "mcp2-http-json",
             "http",
@@ -330,7 +347,7 @@ SERVERS: Mapping[str, Server] = {
             DIALECTS["ts1"],
             {**_TS1, **_STATELESS},
         ),
-        Server("ts2-http", "http", _node("ts2", "ts2_app.mjs", "http"), _OWN, _TS2, modern=_TS2),
+        Server("ts2-http", "http", _node("ts2", "ts2_app.mjs", "http"), _OWN, _TS2, modern=_TS2, older=["2025-06-18"]),
         Server(
             "ts2-stateless",
             "http",
@@ -340,7 +357,7 @@ SERVERS: Mapping[str, Server] = {
             modern=_TS2,
         ),
         # stdio
-        Server("mcp1-stdio", "stdio", _python("mcp1", "mcp1_app.py", "stdio"), _OWN, _NOTHING),
+        Server("mcp1-stdio", "stdio", _python("mcp1", "mcp1_app.py", "stdio"), _OWN, _NOTHING, older=["2024-11-05"]),
         Server("mcp2-stdio", "stdio", _python("mcp2", "mcp2_app.py", "stdio"), _OWN, _NOTHING, modern=_NOTHING),
         Server(
             "fastmcp4-stdio",

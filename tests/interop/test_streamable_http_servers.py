@@ -85,7 +85,7 @@ def test_threads_that_lose_their_session_together_find_one_again(
 # Streams that end before the answer, and are resumed (2025-11-25, Streamable HTTP, Resumability and Redelivery)
 
 # Those with a tool that drops its stream.
-RESUMABLE = ("mcp1-http-events", "ts1-polling")
+RESUMABLE = ("mcp1-http-events", "mcp2-http-events", "ts1-polling")
 
 
 @pytest.fixture(scope="module", params=RESUMABLE)
@@ -96,7 +96,7 @@ def resumable(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 @pytest.fixture
 def resuming(resumable: Running) -> Iterator[MCPClient]:
-    with MCPClient(resumable.target, timeout=20) as client:
+    with MCPClient(resumable.target, timeout=20, protocol_version=LEGACY) as client:
         assert client.protocol_version == LEGACY
         yield client
 

@@ -1,7 +1,9 @@
 """The official SDK 2.x: MCPServer over every transport it has. Its /mcp speaks 2025-11-25 and 2026-07-28 alike.
 
-    python mcp2_app.py {sse,http,stdio} [--json] [--stateless] [--port N]
+    python mcp2_app.py {sse,http,stdio} [--json] [--stateless] [--events] [--port N]
 
+With --events answers are stored, so that a stream may be dropped and resumed in an old revision; `drop` and
+`drop_slowly` do so.
 Questions to the client go through `Resolve`, which asks over the session in an old revision and by an
 input-required result in 2026-07-28.
 """
@@ -12,6 +14,7 @@ import logging
 import warnings
 from typing import Annotated
 
+from _events import MemoryEventStore
 from _serving import GREETING_NAMES, LINE, note, serve
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context, MCPServer
@@ -140,6 +143,23 @@ def build():
         await ctx.session.send_tool_list_changed()
         return "grown"
 
+    @server.tool()
+    async def drop(ctx: Context) -> str:
+        """End the answer's stream before the answer: the client has to come back for it."""
+        note("drop started")
+        await ctx.close_sse_stream()
+        return "survived"
+
+    @server.tool()
+    async def drop_slowly(ctx: Context, seconds: float = 0.5) -> str:
+        """Say something, end the stream, and answer only when the client may be back already."""
+        note("drop_slowly started")
+        await ctx.report_progress(1, 2, "before")
+        await ctx.close_sse_stream()
+        await asyncio.sleep(seconds)
+        await ctx.report_progress(2, 2, "after")
+        return "survived slowly"
+
     @server.resource(NOTE_URI, mime_type="text/plain")
     def note_resource() -> str:
         """The current note."""
@@ -193,6 +213,7 @@ def main():
     options.add_argument("transport", choices=["sse", "http", "stdio"])
     options.add_argument("--json", action="store_true")
     options.add_argument("--stateless", action="store_true")
+    options.add_argument("--events", action="store_true")
     options.add_argument("--port", type=int, default=0)
     chosen = options.parse_args()
     server = build()
@@ -202,7 +223,9 @@ def main():
     elif chosen.transport == "sse":
         serve(server.sse_app(), chosen.port)
     else:
-        serve(server.streamable_http_app(json_response=chosen.json, stateless_http=chosen.stateless), chosen.port)
+        events = {"event_store": MemoryEventStore(), "retry_interval": 200} if chosen.events else {}
+        app = server.streamable_http_app(json_response=chosen.json, stateless_http=chosen.stateless, **events)
+        serve(app, chosen.port)
 
 
 if __name__ == "__main__":
