@@ -20,7 +20,7 @@ import pytest
 from mcp_sync import MCPClient
 
 from .environments import InstallFailed, Unavailable
-from .real_servers import LEGACY, MODERN, SERVERS, Running, Server, StartFailed, start
+from .real_servers import CROSS_SECTION, LEGACY, MODERN, SERVERS, Running, Server, StartFailed, start
 
 Connect = Callable[..., MCPClient]
 LEFT_BEHIND_SECONDS = 2.0  # faults.md, rule 8
@@ -31,11 +31,17 @@ SHARED_THREADS = {"mcp-sync-watch"}
 def cases(transport: str) -> list[object]:
     """One parameter set (server, revision) for each revision that each server of `transport` is talked to in."""
     return [
-        pytest.param((server, revision), id=f"{server.name}-{revision}", marks=pytest.mark.xdist_group(server.name))
+        pytest.param((server, revision), id=f"{server.name}-{revision}", marks=marks(server.name, revision))
         for server in SERVERS.values()
         if server.transport == transport
         for revision in [*([] if server.modern is None else [MODERN]), LEGACY, *server.older]
     ]
+
+
+def marks(server: str, revision: str) -> list[pytest.MarkDecorator]:
+    """The tests of one server run on one worker; some run in every check."""
+    group = pytest.mark.xdist_group(server)
+    return [group, pytest.mark.cross_section] if (server, revision) in CROSS_SECTION else [group]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -25,6 +25,7 @@ from typing import Optional, Union
 from .environments import clean_environ, node_environment, node_program, python_environment
 
 __all__ = [
+    "CROSS_SECTION",
     "DIALECTS",
     "LEGACY",
     "MODERN",
@@ -372,6 +373,26 @@ SERVERS: Mapping[str, Server] = {
         Server("time-stdio", "stdio", _time, DIALECTS["time"], _TIME, modern=_TIME),
     )
 }
+
+
+# What every check talks to, beside the servers over HTTP+SSE (`-m cross_section`): each family of servers, each way to
+# answer, and both kinds of revisions. The rest takes a quarter of an hour.
+CROSS_SECTION = frozenset(
+    {
+        ("mcp1-http", LEGACY),
+        ("mcp2-http", MODERN),
+        ("mcp2-http-json", MODERN),
+        ("fastmcp4-http", MODERN),
+        ("everything-http", LEGACY),
+        ("ts1-polling", LEGACY),
+        ("ts2-stateless", MODERN),
+        ("mcp1-stdio", LEGACY),
+        ("mcp2-stdio", MODERN),
+        ("everything-stdio", LEGACY),
+        ("ts2-stdio", MODERN),
+        ("time-stdio", MODERN),
+    }
+)
 
 
 class Running:

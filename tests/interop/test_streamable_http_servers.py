@@ -85,7 +85,11 @@ def test_threads_that_lose_their_session_together_find_one_again(
 # Streams that end before the answer, and are resumed (2025-11-25, Streamable HTTP, Resumability and Redelivery)
 
 # Those with a tool that drops its stream.
-RESUMABLE = ("mcp1-http-events", "mcp2-http-events", "ts1-polling")
+RESUMABLE = [
+    pytest.param("mcp1-http-events", marks=pytest.mark.cross_section),
+    "mcp2-http-events",
+    "ts1-polling",
+]
 
 
 @pytest.fixture(scope="module", params=RESUMABLE)
