@@ -15,6 +15,7 @@ What each override buys:
 from __future__ import annotations
 
 import http.client
+import queue
 import socket
 import threading
 import time
@@ -255,8 +256,19 @@ _INTERRUPTIBLE = {HTTPConnection: InterruptibleConnection, HTTPSConnection: _Int
 class _Pool(HTTPConnectionPool):
     ConnectionCls = InterruptibleConnection
 
+    def _put_conn(self, conn: Any) -> None:
+        pool = self.pool
+        try:
+            if pool is not None:
+                pool.put(conn, block=False)
+                return
+        except queue.Full:
+            pass  # urllib3 would warn, of what no user of ours can change
+        if conn is not None:
+            conn.close()
 
-class _TLSPool(HTTPSConnectionPool):
+
+class _TLSPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _InterruptibleHTTPSConnection
 
     def _validate_conn(self, conn: Any) -> None:

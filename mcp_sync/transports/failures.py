@@ -167,7 +167,8 @@ def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusEr
     hint = _HINTS.get(status, "")
     if kind is None:
         kind = AuthorizationError if status in (401, 403) else HTTPStatusError
-    outcome = "refused" if status < 500 or status == 503 else "unknown"
+    # 503 too: a gateway says it of a server that broke off, and a server of a call that its end cut short.
+    outcome = "refused" if status < 500 else "unknown"
     shown = (item for item in response.headers.items() if item[0].lower() not in _SECRET_HEADERS)
     headers = {name: response.masked(value) for name, value in shown}
     return kind(

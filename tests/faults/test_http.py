@@ -40,7 +40,7 @@ Connect = Callable[..., MCPClient]
         (429, HTTPStatusError, "refused"),
         (500, HTTPStatusError, "unknown"),
         (502, HTTPStatusError, "unknown"),
-        (503, HTTPStatusError, "refused"),
+        (503, HTTPStatusError, "unknown"),
     ],
 )
 def test_an_error_status_is_that_calls_error_at_once_and_nothing_is_sent_again(

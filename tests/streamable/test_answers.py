@@ -456,7 +456,7 @@ def test_an_answer_whose_frame_is_cut_off_is_never_a_result(server: FaultServer,
         (421, HTTPStatusError, "refused"),
         (429, HTTPStatusError, "refused"),
         (500, HTTPStatusError, "unknown"),
-        (503, HTTPStatusError, "refused"),
+        (503, HTTPStatusError, "unknown"),
     ],
 )
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 import ssl
 import threading
@@ -205,7 +206,7 @@ def test_stopping_frees_who_waits_for_the_head_and_who_reads_the_body(server: Fa
 
 
 def test_more_threads_than_the_pool_holds_are_served_all_the_same(
-    answering: FaultServer, make_http: MakeHTTP, monkeypatch: pytest.MonkeyPatch
+    answering: FaultServer, make_http: MakeHTTP, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connections, "_POOL_SIZE", 2)
     http_ = make_http()
@@ -219,6 +220,9 @@ def test_more_threads_than_the_pool_holds_are_served_all_the_same(
     for thread in threads:
         thread.join(20)
     assert done == [b"POST"] * 50
+    ((pool, _),) = http_._pools.values()
+    assert 1 <= sum(connection is not None for connection in pool.pool.queue) <= 2
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 # What goes out
