@@ -6,7 +6,9 @@ for.
 
 from __future__ import annotations
 
+import builtins
 import logging
+import sys
 from typing import List, Mapping
 
 from ..errors import MCPProtocolError
@@ -20,6 +22,8 @@ _PIECE = 65536
 _TAIL_BYTES = 2048
 # A longer line is logged in pieces.
 _LONGEST_LINE = 4096
+# A notebook is shown no more lines than this of one server.
+_MOST_SHOWN = 1000
 # Values of the server's environment that are shorter are words like "true", not secrets.
 _SHORTEST_SECRET = 6
 
@@ -69,6 +73,9 @@ class Lines:
 class ServerLog:
     """What a server writes to stderr: its end, for errors, and each line, for the log.
 
+    In a notebook there is no terminal that anybody looks at: where logging is not configured, the lines are shown below
+    the cell.
+
     Parameters:
         log: gets the lines, at INFO.
         server: its name.
@@ -87,12 +94,13 @@ class ServerLog:
         self._last = b""
         self._dropped = False
         self._line = b""
+        self._shown = 0
 
     def wrote(self, chunk: bytes) -> None:
         kept = 2 * _TAIL_BYTES + self._longest
         self._dropped = self._dropped or len(self._last) + len(chunk) > kept
         self._last = (self._last + chunk[-kept:])[-kept:]
-        if not self._log.isEnabledFor(logging.INFO):
+        if not self._log.isEnabledFor(logging.INFO) and not self._is_for_cell:
             return
         lines = (self._line + chunk).split(b"\n")
         self._line = lines.pop()
@@ -114,10 +122,25 @@ class ServerLog:
         text = line.decode("utf-8", "replace").rstrip()
         if text:
             try:
-                self._log.info("%s: %s", self.server, excerpt(self.masked(text), _LONGEST_LINE))
+                text = excerpt(self.masked(text), _LONGEST_LINE)
+                self._log.info("%s: %s", self.server, text)
+                if self._is_for_cell:
+                    self._show(text)
             # A filter of the user's that fails must not fill the server's pipe.
             except Exception:  # noqa: BLE001, S110  # nosec B110  # see above
                 pass
+
+    @property
+    def _is_for_cell(self) -> bool:
+        in_notebook = hasattr(builtins, "__IPYTHON__") and "ipykernel" in sys.modules
+        return in_notebook and self._shown <= _MOST_SHOWN and not self._log.hasHandlers()
+
+    def _show(self, text: str) -> None:
+        self._shown += 1
+        what = (
+            text if self._shown <= _MOST_SHOWN else "... the rest is not shown; logging.basicConfig(level=20) shows it"
+        )
+        sys.stderr.write(f"{self.server}: {what}\n")
 
     def masked(self, text: str) -> str:
         """``text`` with the values of the environment replaced by their names."""

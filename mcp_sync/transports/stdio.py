@@ -48,9 +48,9 @@ class StdioTransport:
     """A server that this process starts, and that ends with it.
 
     What the server writes to stderr is its log: each line goes, escaped, to the logger ``mcp_sync.transports.stdio``
-    at INFO. So ``logging.basicConfig(level=logging.INFO)`` shows it, in a notebook too, and a program that configures
-    no logging stays quiet. The last 2 kB also go into the error when the server ends. The values of ``env`` are masked
-    in both.
+    at INFO. So ``logging.basicConfig(level=logging.INFO)`` shows it, and a program that configures no logging stays
+    quiet; only in a notebook the lines are shown below the cell then. The last 2 kB also go into the error when the
+    server ends. The values of ``env`` are masked in all of them.
 
     Parameters:
         argv: the command, which is looked up on the PATH that the server gets, and its arguments.

@@ -1,4 +1,5 @@
-"""Work in a Jupyter kernel, for test_notebook.py: `python -m tests.examples.in_kernel {execute,interrupt} NOTEBOOK`.
+"""Work in a Jupyter kernel, for test_notebook.py: `python -m tests.examples.in_kernel {execute,interrupt} NOTEBOOK`, or
+`... show CODE`.
 
 Runs in a process of its own: Jupyter's libraries keep an event loop, with its sockets, for as long as a process lives.
 """
@@ -47,5 +48,23 @@ def interrupt(path: str) -> None:
         manager.shutdown_kernel(now=True)
 
 
+def show(code: str) -> None:
+    """Run cells, which lines of ``# %%`` separate; write what each shows on standard output and standard error."""
+    manager, kernel = start_new_kernel(startup_timeout=SECONDS, kernel_name=KERNEL)
+
+    def pass_on(message: Any) -> None:
+        if message["msg_type"] == "stream":
+            sys.stdout.write(message["content"]["text"])
+        elif message["msg_type"] == "error":
+            sys.stdout.write("\n".join(message["content"]["traceback"]))
+
+    try:
+        for cell in code.split("# %%\n"):
+            kernel.execute_interactive(cell, timeout=SECONDS, output_hook=pass_on)
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
 if __name__ == "__main__":
-    {"execute": execute, "interrupt": interrupt}[sys.argv[1]](sys.argv[2])
+    {"execute": execute, "interrupt": interrupt, "show": show}[sys.argv[1]](sys.argv[2])

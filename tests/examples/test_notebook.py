@@ -16,9 +16,9 @@ nbformat = pytest.importorskip("nbformat")
 NOTEBOOK = EXAMPLES / "notebook.ipynb"
 
 
-def in_kernel(task: str, url: str) -> str:
+def in_kernel(task: str, url: str = "", what: object = NOTEBOOK) -> str:
     ended = subprocess.run(
-        python("-m", "tests.examples.in_kernel", task, NOTEBOOK),
+        python("-m", "tests.examples.in_kernel", task, what),
         cwd=ROOT,
         env={**os.environ, "MCP_URL": url},
         stdout=subprocess.PIPE,
@@ -59,3 +59,28 @@ def test_every_cell_does_what_it_says(demo_url: str) -> None:
 
 def test_interrupting_the_kernel_stops_the_call_and_nothing_else(demo_url: str) -> None:
     assert in_kernel("interrupt", demo_url).splitlines() == ["ok", "KeyboardInterrupt", "ok", "ok"]
+
+
+# A server that writes to stderr, an escape included, and ends; first as it comes, then with logging.
+_SAYS = r"""
+import logging, sys
+from mcp_sync import MCPClient, MCPClientError
+server = [sys.executable, "-c", r"import sys; sys.stderr.write('I cannot\x1b[31m start\n')"]
+def start():
+    try:
+        MCPClient(server, timeout=20, protocol_version="2025-11-25").connect()
+    except MCPClientError as exc:
+        print("ended")
+start()
+# %%
+logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+start()
+"""
+
+
+def test_what_a_server_writes_to_stderr_is_shown_once_below_the_cell() -> None:
+    shows = in_kernel("show", what=_SAYS)
+    assert shows.count("ended") == 2
+    assert shows.count(r"I cannot\x1b[31m start") == 2
+    assert "\x1b" not in shows
+    assert shows.count("INFO:mcp_sync.transports.stdio:") == 1
