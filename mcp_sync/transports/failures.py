@@ -79,6 +79,11 @@ def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[D
         )
     elif isinstance(cause, (urllib3.exceptions.ReadTimeoutError, socket.timeout)):
         error = MCPTimeoutError(_too_late(exchange, deadline, where), outcome=outcome)
+    elif isinstance(cause, urllib3.exceptions.LocationValueError):
+        error = MCPConnectionError(
+            f"the proxy on the way to {where} is no URL that can be used; check proxies= and the environment",
+            outcome="not_sent",
+        )
     elif isinstance(cause, urllib3.exceptions.ProxyError):
         error = MCPConnectionError(f"the proxy on the way to {where} refused: {_reason(cause)}", outcome=outcome)
     elif isinstance(
@@ -93,7 +98,8 @@ def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[D
         error = MCPConnectionError(f"the exchange with {where} failed: {type(cause).__name__}", outcome=outcome)
     if isinstance(error, MCPConnectionError):
         error.transient = _may_pass(cause)
-    if not isinstance(cause, StoppedBeforeSending):
+    # The latter quotes the whole URL, and its password with it.
+    if not isinstance(cause, (StoppedBeforeSending, urllib3.exceptions.LocationValueError)):
         error.__cause__ = _harmless(cause)
     return error
 
