@@ -259,6 +259,25 @@ def test_close_wakes_every_call_at_once(slow: Any, shows: str, server: FaultServ
     assert server.count("DELETE") == 1
 
 
+@pytest.mark.parametrize("answers", ["json", "sse"])
+def test_an_answer_is_read_by_the_caller_itself(
+    answers: str, server: FaultServer, client: MCPClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = answers
+    wait_for_aside(server, client)
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def note(thread: threading.Thread) -> None:
+        if thread.name.startswith("mcp-sync-"):
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", note)
+    assert client.call_tool("echo", {"message": "hi"}, timeout=LONG).text == "hi"
+    assert [thread.name for thread in started if thread.name != "mcp-sync-watch"] == []
+
+
 def test_a_session_that_the_user_brought_ends_with_its_own_close_whatever_went_wrong(
     server: FaultServer, connect: Connect
 ) -> None:
