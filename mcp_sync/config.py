@@ -46,6 +46,8 @@ class MCPClientConfig(BaseModel):
         transport: ``"auto"``, ``"sse"`` (HTTP+SSE), ``"http"`` (Streamable HTTP) or ``"stdio"``.
         max_retries: how often a lost connection is opened again before a call gives up.
         retry_delay: seconds before the first of these retries; it doubles, with jitter, up to 30.
+        ping_interval: seconds of silence on an idle HTTP+SSE stream until the server is pinged; after as many more
+            without a sign of life the session is given up, and the next call opens another. ``math.inf`` never pings.
         max_message_bytes: the largest message taken from a server, in bytes after decompression.
         verify: as in requests: True, False, or the path of a CA bundle. It wins over the environment.
         proxies: as in requests.
@@ -75,6 +77,7 @@ class MCPClientConfig(BaseModel):
     transport: Literal["auto", "sse", "http", "stdio"] = "auto"
     max_retries: int = Field(3, ge=0)
     retry_delay: float = Field(1.0, ge=0)
+    ping_interval: float = Field(20.0, gt=0)
     max_message_bytes: int = Field(64 * 1024 * 1024, gt=0)
     verify: Optional[Union[bool, str]] = None
     proxies: Dict[str, str] = Field(default_factory=dict)
@@ -86,7 +89,7 @@ class MCPClientConfig(BaseModel):
     env: Dict[str, str] = Field(default_factory=dict)
     cwd: Optional[str] = None
 
-    @field_validator("timeout", "connect_timeout", "close_timeout", "retry_delay")
+    @field_validator("timeout", "connect_timeout", "close_timeout", "retry_delay", "ping_interval")
     @classmethod
     def _is_a_duration(cls, value: float) -> float:
         if math.isnan(value):

@@ -120,6 +120,7 @@ class Connection:
             self.stamp_for,
             self.server.public,
             self.config.timeout,
+            self.config.ping_interval,
         )
         with self._lock:
             closed = self._closed

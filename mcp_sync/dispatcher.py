@@ -22,6 +22,7 @@ from typing import Callable, Deque, Dict, List, Optional, Tuple, Union
 
 from .deadline import Deadline
 from .errors import MCPClientError, MCPConnectionError
+from .heartbeat import Heartbeat
 from .protocol.messages import Message, RequestId, matching_id, shown
 from .transports.exchange import ANSWERED, CLOSED, Exchange, watch
 
@@ -158,6 +159,9 @@ class Dispatcher:
         # Guards the two below.
         self._lock = threading.Lock()
         self._waiters: Dict[RequestId, Waiter] = {}
+        # Tells a stream that is idle from one that is dead, and frees whoever reads the dead one; set before the start.
+        self.heartbeat: Optional[Heartbeat] = None
+        self.release: Callable[[], None] = lambda: None
         # Why nothing can be expected any more.
         self._over: Optional[Failure] = None
         # The last item is in the queue.
@@ -234,13 +238,43 @@ class Dispatcher:
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
+            item = self._next()
             if isinstance(item, MCPClientError):
                 # In this order: a caller who is woken may call again at once, and must find the session lost.
                 self._on_lost(item)
                 self.abandon(_copies_of(item))
                 return
             self.route(item)
+
+    def _next(self) -> Union[List[Message], MCPClientError]:
+        heartbeat = self.heartbeat
+        if heartbeat is None:
+            return self._queue.get()
+        while True:
+            try:
+                item = self._queue.get(timeout=heartbeat.interval)
+            except queue.Empty:
+                error = self._bury(heartbeat.interval) if heartbeat.is_over(busy=bool(self._waiters)) else None
+                if error is not None:
+                    return error
+            else:
+                heartbeat.heard()
+                return item
+
+    def _bury(self, interval: float) -> Optional[MCPClientError]:
+        """The stream is silent although the server was asked for a sign of life."""
+        error = MCPConnectionError(
+            f"nothing came from the server for more than {2 * interval:g} s, not even the answer to a ping",
+            outcome="unknown",
+        )
+        with self._lock:
+            if self._waiters:
+                return None  # a call came in between: it has its own deadline
+            if self._over is None:
+                self._over = _copies_of(error)
+            self._ending = True
+        self.release()
+        return error
 
     def route(self, messages: List[Message], via: Optional[Waiter] = None) -> None:
         """Take each message to whom it is for.

@@ -15,8 +15,9 @@ from .call import Call
 from .deadline import Deadline
 from .dispatcher import Dispatcher
 from .errors import MCPClientError, MCPClosedError
+from .heartbeat import Heartbeat
 from .protocol.conversations import Agree, Ask, Negotiated, Tell
-from .protocol.messages import Message, RequestId, notification, shown
+from .protocol.messages import Message, RequestId, notification, request, shown
 from .protocol.revisions import Revision
 from .protocol.session import Stamp
 from .serving import Crew, Serving
@@ -41,6 +42,7 @@ class Link:
         make_stamp: makes what requests carry under a revision.
         server: the server's public name, for errors.
         timeout: seconds for an answer of ours to the server.
+        ping_interval: seconds of silence until a server is asked whether it is still there.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Link:
         make_stamp: Callable[[Revision], Stamp],
         server: str,
         timeout: float,
+        ping_interval: float,
     ) -> None:
         self._make_stamp = make_stamp
         self._timeout = timeout
@@ -61,6 +64,9 @@ class Link:
         serving = make_serving(self._reply)
         self.dispatcher = Dispatcher(serving.asked, serving.notified, self._on_lost, serving.wants_progress)
         self.transport = make_transport(self.dispatcher)
+        if self.transport.pulse is not None and ping_interval < threading.TIMEOUT_MAX:
+            self.dispatcher.heartbeat = Heartbeat(ping_interval, self._pulse, self._ping_soon)
+            self.dispatcher.release = self.transport.interrupt
         self.negotiated: Optional[Negotiated] = None
         # What requests carry; None before a revision is agreed on.
         self.stamp: Optional[Stamp] = None
@@ -131,6 +137,23 @@ class Link:
 
         if not self.lost.is_set() and not self.transport.closing_cancels:
             self._crew.errands.submit(tell)
+
+    def _pulse(self) -> Optional[int]:
+        # Before the handshake is through its own deadline is what counts.
+        return None if self.negotiated is None else self.transport.pulse
+
+    def _ping_soon(self) -> None:
+        """Ask the server for a sign of life, off this thread; that it comes is enough, so nobody waits for it."""
+        message = request(self.new_id(), "ping")
+
+        def ping() -> None:
+            try:
+                self._post(message, Deadline(_CANCEL_SECONDS))
+            except MCPClientError as exc:
+                _log.debug("the server could not be pinged: %s", exc)
+
+        if not self.lost.is_set():
+            self._crew.errands.submit(ping)
 
     def ask_soon(self, method: str, params: Dict[str, Any]) -> None:
         """Send a request off the caller's path, whose answer does not matter."""

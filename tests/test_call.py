@@ -34,6 +34,7 @@ class Fake:
     name = "fake"
     closing_cancels = False
     has_headers = False
+    pulse: Optional[int] = None
     aside_is_open = False
     session_id = None
 
@@ -72,6 +73,7 @@ def link(transport: Fake) -> Iterator[Link]:
         make_stamp,
         "http://a/mcp",
         30.0,
+        20.0,
     )
     yield made
     crew.close()

@@ -5,6 +5,7 @@ Runs on: the thread whose exchange failed.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import ssl
@@ -77,6 +78,10 @@ def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[D
             f"no secure connection to {where}: {_reason(cause)}; verify= takes the path of a CA bundle",
             outcome="not_sent",
         )
+    elif _peer_has_vanished(cause):
+        error = MCPConnectionError(
+            f"the connection to {where} broke: nothing of the peer reaches this machine any more", outcome=outcome
+        )
     elif isinstance(cause, (urllib3.exceptions.ReadTimeoutError, socket.timeout)):
         error = MCPTimeoutError(_too_late(exchange, deadline, where), outcome=outcome)
     elif isinstance(cause, urllib3.exceptions.LocationValueError):
@@ -108,6 +113,14 @@ def _harmless(cause: BaseException) -> BaseException:
     """A cause as a traceback may print it: http.client quotes a status line as it came, control characters included."""
     cause.args = tuple(escape(arg) if isinstance(arg, str) else arg for arg in cause.args)
     return cause
+
+
+def _peer_has_vanished(cause: BaseException) -> bool:
+    """Whether TCP keepalive or its user timeout gave up.
+
+    Since Python 3.10 that is of the same class as a timeout that was set on the socket, which has no errno.
+    """
+    return any(isinstance(exc, OSError) and exc.errno == errno.ETIMEDOUT for exc in (cause, cause.__cause__))
 
 
 def _may_pass(cause: BaseException) -> bool:

@@ -83,6 +83,7 @@ class HTTPSSETransport:
         self._failure: Optional[MCPClientError] = None
         # Set when the endpoint is known or never will be; and when the head has named a session.
         self._located = threading.Event()
+        self.pulse: Optional[int] = 0
         self._head_seen = threading.Event()
         self.aside_settled = self._located
 
@@ -206,7 +207,10 @@ class HTTPSSETransport:
             self._head_seen.set()
 
     def _pump(self, response: Response, framer: Framer) -> None:
+        pulse = 0
         for chunk in response.chunks():
+            pulse += 1
+            self.pulse = pulse
             events = framer.feed(chunk)
             if not self._located.is_set():
                 events = self._locate(events, framer)

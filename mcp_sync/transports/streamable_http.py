@@ -58,6 +58,7 @@ class StreamableHTTPTransport:
     name = "http"
     closing_cancels = False
     has_headers = True
+    pulse: Optional[int] = None
 
     def __init__(self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink) -> None:
         self._http = http
