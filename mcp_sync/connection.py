@@ -27,6 +27,7 @@ from .errors import (
     MCPTimeoutError,
 )
 from .event_loops import warn_in_event_loop
+from .forks import inherited
 from .handlers import Handlers
 from .link import Link
 from .protocol.messages import RequestId
@@ -88,6 +89,7 @@ class Connection:
         # Sessions that the server has forgotten, with calls that still wait in them.
         self._retired: List[Link] = []
         self._closed = False
+        self._inherited = False
         self._opened_at = -float("inf")
         self._fruitless = 0
         # What is asked of every new session, or goes with every request.
@@ -358,7 +360,16 @@ class Connection:
             link.close(deadline)
         self.crew.close()
 
+    def disown(self) -> None:
+        """This process was forked from the one that the connection belongs to."""
+        self._inherited = self._closed = True
+        self._link = self._opening = self._attempt = None
+        self._retired = []
+        self._closing.set()
+
     def _closed_error(self) -> MCPClientError:
+        if self._inherited:
+            return inherited("not_sent").during(server=self.server.public)
         return MCPClosedError(
             "the client is closed; make a new one, or call connect()", server=self.server.public, outcome="not_sent"
         )

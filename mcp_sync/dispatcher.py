@@ -22,6 +22,7 @@ from typing import Callable, Deque, Dict, List, Optional, Tuple, Union
 
 from .deadline import Deadline
 from .errors import MCPClientError, MCPConnectionError
+from .forks import inherited
 from .heartbeat import Heartbeat
 from .protocol.messages import Message, RequestId, matching_id, shown
 from .transports.exchange import ANSWERED, CLOSED, Exchange, watch
@@ -344,6 +345,11 @@ class Dispatcher:
             return tuple(waiter for waiter in self._waiters.values() if waiter.wants == "all")
 
     # Ending
+
+    def disown(self) -> None:
+        """This process was forked from the one that waits here."""
+        self._thread, self._ending = None, True
+        self.abandon(inherited)
 
     def join(self, deadline: Deadline) -> None:
         thread = self._thread

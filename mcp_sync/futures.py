@@ -8,10 +8,12 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, Set
 
 from .call import Call
 from .errors import MCPClosedError
+from .forks import disown, inherited
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -98,12 +100,32 @@ class ToolFuture(_Future):
         """``error`` is what came of it, unless something else has."""
         self._finish(lambda: self.set_exception(error))
 
+    def disown(self) -> None:
+        """This process was forked from the one that makes the call."""
+        if not self.done():
+            super().__init__()  # whoever waits or listens is in the parent
+            self._call = None
+            self.set_exception(inherited())
+
     def _finish(self, settle: Callable[[], None]) -> None:
         try:
             settle()
             self._over = True
         except concurrent.futures.InvalidStateError:
             pass  # it was cancelled meanwhile
+
+
+# What a forked child inherits, and nobody will ever finish there.
+_open: weakref.WeakSet[ToolFuture] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    disown(_open)
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Background:
@@ -128,6 +150,7 @@ class Background:
             future.run(lambda: work(future.follow))
 
         self._waiting.add(future)
+        _open.add(future)
         if not self._workers.submit(begin):
             self._waiting.discard(future)
             raise MCPClosedError("the client takes no more calls: it is closed, or too many wait", outcome="not_sent")

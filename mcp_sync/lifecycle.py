@@ -24,6 +24,7 @@ from .config import MCPClientConfig
 from .connection import Connection
 from .deadline import Deadline, check_timeout
 from .errors import MCPClientError, MCPClosedError, MCPProtocolError, MCPServerError, MCPUsageError
+from .forks import disown
 from .handlers import Handlers
 from .opening import Opener
 from .protocol.conversations import Negotiated, list_pages
@@ -60,14 +61,13 @@ class Lifecycle:
         _clients.add(self)
 
     def _new_connection(self) -> Connection:
-        return Connection(self._server, self._config, self._handlers, self._opener)
+        connection = Connection(self._server, self._config, self._handlers, self._opener)
+        _connections.add(connection)
+        return connection
 
     def _after_fork(self) -> None:
-        """In a forked child the client is as if never connected.
-
-        What the parent's threads held stays untouched: closing it would end the parent's session.
-        """
-        self._lock = threading.Lock()
+        """In a forked child the client is as if never connected."""
+        disown([self])
         self._background = None
         self._operations = None
         self._opener.after_fork()
@@ -298,6 +298,8 @@ class _Holder:
 
 # The clients of this process, for what must be done at its end and after a fork.
 _clients: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
+# Their connections, former ones included: calls and streams may hold them.
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 _EXIT_SECONDS = 1.0
 _IMPORTED_LATER = ("futures", "listening", "mapping", "operations", "tasks", "tools", "transports.stdio")
 
@@ -324,9 +326,18 @@ def _close_soon(connection: Connection) -> None:
     threading.Thread(target=connection.close, args=(deadline,), name="mcp-sync-closer", daemon=True).start()
 
 
+def _all_clients() -> List[Lifecycle]:
+    for _ in range(100):
+        try:
+            return list(_clients)
+        except RuntimeError:
+            continue  # another thread has made one meanwhile
+    return []
+
+
 def _at_exit() -> None:
     deadline = Deadline(_EXIT_SECONDS)
-    for client in list(_clients):
+    for client in _all_clients():
         if client._holder.pid == os.getpid() and client._connection.last is not None:
             _quietly(functools.partial(client._connection.close, deadline))
 
@@ -335,8 +346,9 @@ def _before_fork() -> None:
     """Import what is otherwise imported at first use: an import that another thread is at when this one forks would
     never end in the child, and who needs the module there would wait for ever.
     """
-    if not any(client._connection.last is not None for client in list(_clients)):
+    if not _clients:
         return
+    "localhost".encode("idna")  # looking up a host imports the codec
     from .protocol import types
 
     for name in types.__all__:
@@ -346,6 +358,7 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
+    disown(_connections)
     for client in list(_clients):
         client._after_fork()
 

@@ -218,6 +218,10 @@ class Link:
 
     # Ending
 
+    def disown(self) -> None:
+        """This process was forked from the one that has the session."""
+        self.lost.set()
+
     def interrupt(self, failure: Callable[[], MCPClientError]) -> None:
         """Fail everybody who waits in this session, and free everybody who is blocked in it.
 

@@ -143,6 +143,11 @@ class ChangeStream:
         except MCPClientError as exc:
             _log.debug("a subscription could not be taken back: %s", exc)
 
+    def disown(self) -> None:
+        """This process was forked from the one that listens."""
+        self._backlog.clear()
+        self._closed, self._session_changed = False, True  # whoever looks asks the connection, which says why not
+
     def __enter__(self) -> ChangeStream:
         return self
 

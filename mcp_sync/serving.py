@@ -128,6 +128,12 @@ class Serving:
         except MCPClientError as exc:
             _log.warning("an answer to the server could not be sent: %s", exc)
 
+    def disown(self) -> None:
+        """This process was forked from the one that answers. A handler that forked, and returns in the child too, is
+        not to answer twice.
+        """
+        self._open.clear()
+
     def notified(self, message: Message) -> None:
         """The server has sent a notification."""
         if message["method"] == "notifications/cancelled":

@@ -205,6 +205,10 @@ class _Stream:
         if call is not None:
             call.cancel("nobody listens any more")
 
+    def disown(self) -> None:
+        """This process was forked from the one that listens."""
+        self._over, self._call = True, None
+
     def _run(self) -> None:
         fruitless = 0
         while not self._over:

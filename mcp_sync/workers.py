@@ -81,6 +81,11 @@ class Workers:
             self._jobs.clear()
             self._condition.notify_all()
 
+    def disown(self) -> None:
+        """This process was forked from the one that the workers are in."""
+        self._closed = True
+        self._jobs.clear()
+
     def _run(self) -> None:
         while True:
             with self._condition:

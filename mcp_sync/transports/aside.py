@@ -117,6 +117,12 @@ class AsideStream:
         """End the pauses; the exchange is interrupted with the transport's others."""
         self._over.set()
 
+    def disown(self) -> None:
+        """This process was forked from the one that reads the stream."""
+        self._over.set()
+        self.settled.set()
+        self.is_open = False
+
     def join(self, deadline: Deadline) -> None:
         reader = self._reader
         if reader is not None and reader is not threading.current_thread():

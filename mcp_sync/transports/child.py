@@ -163,7 +163,7 @@ class Child:
         try:
             for end in (1, 0, 0):
                 pair = os.pipe()
-                self._fds.add(pair[end])
+                self._fds.add(*pair)
                 ours.append(pair[end])
                 theirs.append(pair[1 - end])
             self._process = _spawn(argv, theirs, env, cwd)
@@ -171,8 +171,7 @@ class Child:
             self._fds.close_all()
             raise
         finally:
-            for fd in theirs:
-                os.close(fd)
+            self._fds.close(*theirs)
         self.pid = self._process.pid
         _living.add(self)
         try:
@@ -253,10 +252,7 @@ class Child:
         return gone
 
     def forget(self) -> None:
-        """In a forked process: let go of a child that is not ours.
-
-        Its stdin ends when the last copy is closed, and the parent's must be the last.
-        """
+        """In a forked process: let go of a child that is not ours."""
         self._fds.close_all()
         self._process.returncode = 0  # nothing to wait for, and nothing to warn about
 

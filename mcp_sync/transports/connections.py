@@ -15,10 +15,12 @@ What each override buys:
 from __future__ import annotations
 
 import http.client
+import os
 import queue
 import socket
 import threading
 import time
+import weakref
 from typing import Any, Callable, List, Optional, Tuple, cast
 
 from requests.adapters import HTTPAdapter
@@ -101,6 +103,7 @@ class InterruptibleConnection(HTTPConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        _connections.add(self)
         # Guards ``_exchange``: an interrupt must never hit the exchange that got this connection from the pool next.
         self._guard = threading.Lock()
         self._exchange: Optional[Exchange] = None
@@ -256,6 +259,10 @@ _INTERRUPTIBLE = {HTTPConnection: InterruptibleConnection, HTTPSConnection: _Int
 class _Pool(HTTPConnectionPool):
     ConnectionCls = InterruptibleConnection
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _pools.add(self)
+
     def _put_conn(self, conn: Any) -> None:
         pool = self.pool
         try:
@@ -315,3 +322,31 @@ class Adapter(HTTPAdapter):
         manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=_keepalive_options(), **kwargs)
         _use_our_pools(manager)
         return manager
+
+
+# What a forked child inherits.
+_connections: weakref.WeakSet[InterruptibleConnection] = weakref.WeakSet()
+_pools: weakref.WeakSet[HTTPConnectionPool] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Let go of the parent's connections: of the descriptors alone, since anything else would be seen by the server,
+    and without a lock, since another thread may have held it.
+
+    Kept, they would outlive the parent: the server would not see its end.
+    """
+    for connection in list(_connections):
+        for sock in (connection.sock, connection.wire):
+            detach = getattr(sock, "detach", None)
+            fd = -1 if detach is None else detach()
+            if fd >= 0:
+                os.close(fd)
+    for pool in list(_pools):
+        connections = pool.pool
+        if connections is not None:
+            # urllib3 empties it when the pool is collected, under its lock.
+            connections.__init__(connections.maxsize)  # type: ignore[misc]  # the same object: a finalizer has it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

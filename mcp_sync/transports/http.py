@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
-from requests.cookies import extract_cookies_to_jar, get_cookie_header
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 from requests.utils import get_netrc_auth
 from urllib3 import Retry, Timeout
 from urllib3.response import HTTPResponse
@@ -356,6 +356,13 @@ class HTTP:
         for exchange in exchanges:
             exchange.stop(CLOSED)
 
+    def disown(self) -> None:
+        """This process was forked from the one that sends here: neither its connections nor its exchanges are ours."""
+        self._closed = True
+        for exchange in self._under_way:
+            exchange.connection = exchange.raw = None
+        self._under_way.clear()
+
     @staticmethod
     def forget_connections(session: requests.Session) -> None:
         """In a forked child: leave the parent's connections alone, and begin with none."""
@@ -364,6 +371,8 @@ class HTTP:
                 # Pickling is how requests itself makes an adapter without connections.
                 pickled: Any = adapter
                 pickled.__setstate__(pickled.__getstate__())
+        if isinstance(session.cookies, RequestsCookieJar):
+            session.cookies = session.cookies.copy()  # its lock may be held by a thread that is not here
 
     def close(self) -> None:
         """Close the idle connections. Whoever reads a response closes that one."""

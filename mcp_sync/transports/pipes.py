@@ -15,6 +15,7 @@ import queue
 import select
 import sys
 import threading
+import weakref
 from typing import Any, Optional, Set, Union
 
 __all__ = ["CAN_POLL", "Descriptors", "Pipes", "PolledPipes", "PumpedPipes"]
@@ -31,6 +32,7 @@ class Descriptors:
 
     def __init__(self) -> None:
         self._open: Set[int] = set()
+        _all.add(self)
 
     def add(self, *descriptors: Optional[int]) -> None:
         self._open.update(fd for fd in descriptors if fd is not None)
@@ -44,6 +46,20 @@ class Descriptors:
 
     def close_all(self) -> None:
         self.close(*self._open)
+
+
+# Those of this process, for a fork.
+_all: weakref.WeakSet[Descriptors] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """A server's stdin ends when the last copy is closed, and the parent's must be the last."""
+    for descriptors in list(_all):
+        descriptors.close_all()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class PolledPipes:
@@ -138,6 +154,10 @@ class PolledPipes:
                     os.write(self._wake_write, b"\0")
                 except BlockingIOError:
                     pass  # full of wakes
+
+    def disown(self) -> None:
+        """This process was forked from the one that has the child: the numbers may be somebody else's soon."""
+        self._wake_write = -1
 
     def close_stdin(self) -> None:
         self._fds.close(self._stdin)

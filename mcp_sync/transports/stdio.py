@@ -352,6 +352,16 @@ class StdioTransport:
         if child is not None:
             child.pipes.wake()
 
+    def disown(self) -> None:
+        """This process was forked from the one that started the server."""
+        self._child = None
+        if self._cause is None:
+            self._cause = MCPClosedError(
+                "the server belongs to the process that this one was forked from", outcome="not_sent"
+            )
+        self._ended.set()
+        self._started.set()
+
     def interrupt(self) -> None:
         # A forked process shares the pipes, but the server is its parent's.
         if self._pid == os.getpid():

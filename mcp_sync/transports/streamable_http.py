@@ -313,6 +313,10 @@ class StreamableHTTPTransport:
 
     # Ending
 
+    def disown(self) -> None:
+        """This process was forked from the one that has the session."""
+        self._over.set()
+
     def interrupt(self) -> None:
         self._over.set()
         self._aside.interrupt()

@@ -1,0 +1,107 @@
+"""Forked children: what a child inherits is its parent's, and must neither be used nor waited for.
+
+Runs on: the only thread of a child that was just forked, before any other code of the program.
+
+A lock that another thread held at that moment stays locked in the child for ever, whoever held it is not there. So
+everything of this package that the child can still reach gets new locks, found by walking from object to object: a
+class that is added later cannot be forgotten. Then each object that knows ``disown`` is told to be over. Nothing is
+closed in order here, since a goodbye would reach the parent's session.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import queue
+import threading
+import types
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+from .errors import MCPClientError, MCPClosedError
+
+__all__ = ["disown", "inherited"]
+
+_Lock: Any = type(threading.Lock())
+_RLock: Any = type(threading.RLock())
+_CONTAINERS = (dict, list, tuple, set, frozenset, collections.deque)
+_PACKAGE = __name__.partition(".")[0]
+# Plain data, with no locks.
+_DATA = f"{_PACKAGE}.protocol."
+
+
+def inherited(outcome: str = "unknown") -> MCPClientError:
+    """Why what was begun before a fork cannot go on in the child."""
+    return MCPClosedError(
+        "this belongs to the process that this one was forked from; begin anew with the client, which has a session of "
+        "its own here",
+        outcome=outcome,
+    )
+
+
+def disown(roots: Iterable[object]) -> None:
+    """Leave ``roots``, and all that they hold, to the parent."""
+    found = _reachable(roots)
+    for item in found:
+        for name, value in _attributes(item):
+            fresh = _fresh(value)
+            if fresh is not None:
+                setattr(item, name, fresh)
+    for item in found:
+        end = getattr(item, "disown", None)
+        if end is not None:
+            end()
+
+
+def _reachable(roots: Iterable[object]) -> List[Any]:
+    found: Dict[int, Any] = {}
+    todo = list(roots)
+    while todo:
+        item = todo.pop()
+        if id(item) not in found and _is_ours(item):
+            found[id(item)] = item
+            for _, value in _attributes(item):
+                todo.extend(_held_by(value))
+    return list(found.values())
+
+
+def _is_ours(item: object) -> bool:
+    # Of a subclass that a user wrote, too.
+    modules = [str(base.__module__) for base in type(item).__mro__]
+    return any(name.partition(".")[0] == _PACKAGE and not name.startswith(_DATA) for name in modules)
+
+
+def _attributes(item: object) -> Iterator[Tuple[str, Any]]:
+    yield from list(getattr(item, "__dict__", {}).items())
+    for base in type(item).__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if hasattr(item, name):
+                yield name, getattr(item, name)
+
+
+def _held_by(value: Any) -> Iterator[Any]:
+    """The objects that an attribute leads to: itself, what a container holds, whose method it is."""
+    if isinstance(value, _CONTAINERS):
+        yield from list(value.values() if isinstance(value, dict) else value)
+    elif isinstance(value, functools.partial):
+        yield from (value.func, *value.args)
+    else:
+        yield value.__self__ if isinstance(value, types.MethodType) else value
+
+
+def _fresh(value: Any) -> Any:
+    """A new one of what could be held by a thread that is not there; None for anything else."""
+    if isinstance(value, _Lock):
+        return threading.Lock()
+    if isinstance(value, _RLock):
+        return threading.RLock()
+    if isinstance(value, threading.Condition):
+        return threading.Condition()
+    if isinstance(value, queue.Queue):
+        return queue.Queue(value.maxsize)
+    if isinstance(value, threading.Event):
+        event = threading.Event()
+        if value.is_set():
+            event.set()
+        return event
+    return None
