@@ -51,6 +51,8 @@ PYTHON_PINS: Mapping[str, Sequence[str]] = {
     "mcp2": ("mcp==2.3.0", *_SERVING),
     # 4.1.3 and newer ask for a certifi that some indexes lack, and no TLS is used here.
     "fastmcp4": ("fastmcp==4.1.2", "mcp==2.3.0", *_SERVING),
+    # The last pydantic that this SDK imports with.
+    "old": ("mcp==1.6.0", "pydantic==2.10.6", *_SERVING),
     "time": ("mcp-server-time==2026.10.19", "mcp==2.3.0"),
 }
 

@@ -29,6 +29,7 @@ __all__ = [
     "DIALECTS",
     "LEGACY",
     "MODERN",
+    "OLD_SERVERS",
     "SERVERS",
     "Call",
     "Command",
@@ -375,6 +376,13 @@ SERVERS: Mapping[str, Server] = {
 }
 
 
+# Not for the suite: see test_old_servers.py.
+_OLD = Dialect(name="interop-old", tools=frozenset({"echo"}), echo=_OWN.echo)
+OLD_SERVERS: Mapping[str, Server] = {
+    f"old-{kind}": Server(f"old-{kind}", kind, _python("old", "old_app.py", kind), _OLD, _NOTHING)
+    for kind in ("sse", "stdio")
+}
+
 # What every check talks to, beside the servers over HTTP+SSE (`-m cross_section`): each family of servers, each way to
 # answer, and both kinds of revisions. The rest takes a quarter of an hour.
 CROSS_SECTION = frozenset(
@@ -529,7 +537,7 @@ def start(name: str) -> Iterator[Running]:
     folder = Path(tempfile.mkdtemp(prefix=f"interop-{name}-"))
     running: Optional[Running] = None
     try:
-        running = Running(SERVERS[name], folder)
+        running = Running({**SERVERS, **OLD_SERVERS}[name], folder)
         yield running
     finally:
         if running is not None:
