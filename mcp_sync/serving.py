@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Callable, List, Mapping, Protocol, Set
+from typing import Any, Callable, Dict, List, Mapping, Protocol, Set
 
 from .errors import MCPClientError
 from .handlers import Handlers, Refusal
@@ -25,6 +25,8 @@ from .workers import Workers
 __all__ = ["Audience", "Crew", "Serving"]
 
 _log = logging.getLogger(__name__)
+
+_RELATED_TASK = "io.modelcontextprotocol/related-task"
 
 
 class Audience(Protocol):
@@ -61,6 +63,15 @@ class Crew:
     def close(self) -> None:
         for workers in (self.handlers, self.notices, self.errands, self.pings, self.refusals):
             workers.close()
+
+
+def _related(params: Mapping[str, object], result: Dict[str, Any]) -> Dict[str, Any]:
+    """``result`` as part of the task that the request belongs to (2025-11-25, Tasks, Associating Task-Related
+    Messages).
+    """
+    meta = params.get("_meta")
+    task = meta.get(_RELATED_TASK) if isinstance(meta, dict) else None
+    return result if task is None else {**result, "_meta": {_RELATED_TASK: task, **(result.get("_meta") or {})}}
 
 
 class Serving:
@@ -106,7 +117,7 @@ class Serving:
 
     def _handle(self, id: object, method: str, params: Mapping[str, object]) -> None:
         try:
-            answer = result_answer(id, self._handlers.answer(method, params))
+            answer = result_answer(id, _related(params, self._handlers.answer(method, params)))
         except Refusal as refusal:
             answer = error_answer(id, refusal.code, str(refusal))
         with self._lock:

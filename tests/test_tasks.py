@@ -304,8 +304,10 @@ def test_progress_of_a_task_comes_under_the_token_of_its_request(bound: FaultSer
 
 def test_a_task_that_needs_input_is_waited_for_while_the_server_asks(bound: FaultServer, make_client: Connect) -> None:
     def result(asked: Asked) -> None:
-        answer = asked.ask("elicitation/create", FORM["params"])  # type: ignore[arg-type]  # a dict
+        related = {"io.modelcontextprotocol/related-task": {"taskId": "t-1"}}
+        answer = asked.ask("elicitation/create", {**FORM["params"], "_meta": related})  # type: ignore[dict-item]  # a dict
         assert answer["result"]["content"] == {"name": "me"}
+        assert answer["result"]["_meta"] == related
         asked.answer(DONE)
 
     script(bound, task("input_required"))
