@@ -9,7 +9,8 @@ What each override buys:
   does not switch it off).
 * ``is_connected``: a connection that was idle for some seconds is not used again: servers close them after five, and
   the race would lose a request.
-* ``response_class``: a head that the server cut off is an error; http.client takes it for a complete one.
+* ``response_class``: a head that the server cut off is an error; http.client takes it for a complete one. It also takes
+  an interim response other than 100 for the answer.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ __all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending", "make_i
 _IDLE_SECONDS = 4.0
 # As many threads as one client may well have; a connection beyond it is closed after use.
 _POOL_SIZE = 100
+# Lines of a head, those of interim responses before it included.
+_HEAD_LINES = 1000
 # Bodies up to this many bytes are joined with their head.
 _JOINED = 65536
 
@@ -66,13 +69,17 @@ def _keepalive_options() -> List[Tuple[int, int, int]]:
 
 
 class _WholeHeadResponse(http.client.HTTPResponse):
-    """An HTTP response whose head must end with its empty line."""
+    """An HTTP response whose head must end with its empty line; interim responses before it are passed over."""
 
     def begin(self) -> None:
         lines = _LastLine(self.fp)
         self.fp = cast(Any, lines)  # http.client reads the head with readline alone
         try:
             super().begin()
+            while 102 <= self.status < 200 and lines.last != b"":
+                # RFC 9110, section 15.2: any number may come before the answer, asked for or not.
+                self.headers = self.msg = cast(Any, None)  # not begun
+                super().begin()
         finally:
             if cast(Any, self.fp) is lines:
                 self.fp = lines.fp
@@ -81,17 +88,21 @@ class _WholeHeadResponse(http.client.HTTPResponse):
 
 
 class _LastLine:
-    """A file of which only lines are read, and that remembers the last."""
+    """A file of which only lines are read, not without end, and that remembers the last."""
 
-    __slots__ = ("close", "flush", "fp", "last")
+    __slots__ = ("close", "flush", "fp", "last", "left")
 
     def __init__(self, fp: Any) -> None:
         self.fp = fp
         self.last: Optional[bytes] = None
+        self.left = _HEAD_LINES
         self.close: Callable[[], None] = fp.close
         self.flush: Callable[[], None] = fp.flush
 
     def readline(self, limit: int = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise http.client.HTTPException("the response's head does not end")
         self.last = line = self.fp.readline(limit)
         return cast(bytes, line)
 
