@@ -53,6 +53,8 @@ PYTHON_PINS: Mapping[str, Sequence[str]] = {
     "fastmcp4": ("fastmcp==4.1.2", "mcp==2.3.0", *_SERVING),
     # The last pydantic that this SDK imports with.
     "old": ("mcp==1.6.0", "pydantic==2.10.6", *_SERVING),
+    # What the client itself is made of, and nothing else: for the benchmark.
+    "core": ("requests==2.34.2", "sseclient-py==1.9.0", "pydantic==2.14.4", "urllib3==2.8.0"),
     "time": ("mcp-server-time==2026.10.19", "mcp==2.3.0"),
 }
 

@@ -1,0 +1,95 @@
+"""The limits that a change must keep: ratios and counts within one run, never times. Change them here, and say why.
+
+``python -m tests.benchmarks --check`` prints what it finds beside each limit: that is where the project stands.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+__all__ = ["COSTS", "GROWTHS", "INSTRUCTIONS", "Cost", "Growth", "Instructions"]
+
+
+class Cost(NamedTuple):
+    """What a workload may cost this package.
+
+    Attributes:
+        scenario: what is done (`Scenarios` of worker.py).
+        binding: how.
+        amount: how often; of text, how many characters.
+        beside: the client that it is compared with, and what that speaks.
+        cpu: at most so many times the CPU time of that client, each by its best moment, because noise only adds.
+            What a quiet machine shows and 60 percent more, for one that is not; a doubled cost is still over it.
+        waits: at most so often in a call does a thread give the processor away to wait. Waiting for the answer is 1,
+            or less if the server is quick; handing the call over to another thread, and back, are 2 more, and starting
+            a thread for it 1 or 2.
+        peak: at most so many times its size does a text add to the peak memory of the process.
+    """
+
+    scenario: str
+    binding: str
+    amount: int
+    beside: tuple[str, str]
+    cpu: float
+    waits: Optional[float] = None
+    peak: Optional[float] = None
+
+
+class Growth(NamedTuple):
+    """Each of `more` may cost at most so many times what each of `few` costs: what is linear stays near 1."""
+
+    scenario: str
+    binding: str
+    few: int
+    more: int
+    at_most: float
+
+
+class Instructions(NamedTuple):
+    """At most so many times the instructions of one POST by urllib3 for one call (event, connection).
+
+    Counted, not timed: the same within a percent from run to run, whatever else the machine does. Room for other
+    versions of Python (3.11 and newer differ by a few percent) and of what the package is made of.
+    """
+
+    scenario: str
+    binding: str
+    amount: int
+    at_most: float
+
+
+_POST = ("urllib3", "HTTP, JSON")
+
+COSTS = (
+    Cost("calls", "HTTP, JSON", 500, _POST, cpu=2.3, waits=1.3),
+    Cost("calls", "HTTP, stream", 500, _POST, cpu=2.5, waits=1.3),
+    Cost("calls", "2026-07-28", 500, _POST, cpu=2.4, waits=1.3),
+    Cost("calls", "HTTP+SSE", 500, _POST, cpu=3.0, waits=5.2),
+    Cost("calls", "stdio", 500, _POST, cpu=1.0, waits=6.0),
+    Cost("callers", "HTTP, JSON", 1280, _POST, cpu=2.2),
+    Cost("callers", "HTTP+SSE", 1280, _POST, cpu=2.8),
+    Cost("progress", "HTTP+SSE", 10_000, ("raw", "HTTP+SSE"), cpu=9.0),
+    Cost("progress", "HTTP, stream", 10_000, ("raw", "HTTP+SSE"), cpu=9.0),
+    Cost("text", "HTTP+SSE", 10_000_000, ("raw", "HTTP+SSE"), cpu=3.2, peak=6.6),
+    Cost("text", "HTTP, JSON", 10_000_000, ("raw", "HTTP, JSON"), cpu=1.8, peak=3.6),
+    Cost("connects", "HTTP+SSE", 20, ("raw_threads", "HTTP+SSE"), cpu=14.0),
+    Cost("import", "", 1, ("requests", ""), cpu=2.1),
+)
+GROWTHS = (
+    Growth("progress", "HTTP+SSE", 10_000, 50_000, 1.6),
+    Growth("progress", "HTTP, stream", 10_000, 50_000, 1.6),
+    Growth("text", "HTTP+SSE", 2_000_000, 20_000_000, 2.0),
+    Growth("text", "HTTP, JSON", 2_000_000, 20_000_000, 2.0),
+    Growth("tools", "HTTP, JSON", 1_000, 10_000, 1.7),
+    Growth("sessions", "HTTP+SSE", 20, 200, 1.5),
+)
+INSTRUCTIONS = (
+    Instructions("calls", "HTTP, JSON", 100, 1.45),
+    Instructions("calls", "HTTP, stream", 100, 1.60),
+    Instructions("calls", "2026-07-28", 100, 1.55),
+    Instructions("calls", "HTTP+SSE", 100, 1.60),
+    Instructions("calls", "stdio", 100, 0.45),
+    Instructions("connects", "HTTP+SSE", 10, 15.0),
+    Instructions("progress", "HTTP, stream", 2_000, 0.12),
+    Instructions("progress", "HTTP+SSE", 2_000, 0.12),
+)
