@@ -76,11 +76,11 @@ COSTS = (
     Cost("import", "", 1, ("requests", ""), cpu=2.1),
 )
 GROWTHS = (
-    Growth("progress", "HTTP+SSE", 10_000, 50_000, 1.6),
-    Growth("progress", "HTTP, stream", 10_000, 50_000, 1.6),
-    Growth("text", "HTTP+SSE", 2_000_000, 20_000_000, 2.0),
-    Growth("text", "HTTP, JSON", 2_000_000, 20_000_000, 2.0),
-    Growth("tools", "HTTP, JSON", 1_000, 10_000, 1.7),
+    Growth("progress", "HTTP+SSE", 10_000, 50_000, 1.8),
+    Growth("progress", "HTTP, stream", 10_000, 50_000, 1.8),
+    Growth("text", "HTTP+SSE", 2_000_000, 20_000_000, 2.5),
+    Growth("text", "HTTP, JSON", 2_000_000, 20_000_000, 2.5),
+    Growth("tools", "HTTP, JSON", 1_000, 10_000, 1.8),
     Growth("sessions", "HTTP+SSE", 20, 200, 1.5),
 )
 INSTRUCTIONS = (
