@@ -32,8 +32,8 @@ class ModernServer(FaultServer):
         result_type: goes with every result that says nothing else; None leaves it out.
     """
 
-    def __init__(self) -> None:
-        super().__init__("http")
+    def __init__(self, port: int = 0) -> None:
+        super().__init__("http", port=port)
         self.mints_sessions = False
         self.standing_stream = False
         self.supported = [VERSION]

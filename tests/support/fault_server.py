@@ -531,6 +531,7 @@ class FaultServer:
             which see stdio_server.py.
         tls: the server's TLS context, for https.
         host: a loopback address, or a name that the URL carries instead.
+        port: 0 takes a free one.
 
     Attributes:
         requests: every request that came whole, in order.
@@ -542,7 +543,13 @@ class FaultServer:
         sessions: by id.
     """
 
-    def __init__(self, binding: str = "sse", tls: Optional[ssl.SSLContext] = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        binding: str = "sse",
+        tls: Optional[ssl.SSLContext] = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.binding = binding
         self._tls = tls
         self.line_end = "\r\n"
@@ -588,7 +595,7 @@ class FaultServer:
         family = socket.AF_INET6 if host == "::1" else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("::1" if host == "::1" else "127.0.0.1", 0))
+        self._listener.bind(("::1" if host == "::1" else "127.0.0.1", port))
         self._listener.listen(128)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
