@@ -22,7 +22,6 @@ from .errors import (
     MCPClientError,
     MCPClosedError,
     MCPConnectionError,
-    MCPHandshakeError,
     MCPServerError,
     MCPTimeoutError,
 )
@@ -36,16 +35,15 @@ from .protocol.session import Stamp
 from .server import Command, Remote
 from .serving import Crew, Serving
 from .subscriptions import Subscriptions
+from .transports.failures import may_pass
 
-__all__ = ["Connection", "may_pass"]
+__all__ = ["Connection"]
 
 _log = logging.getLogger(__name__)
 
 # A server that ends each session at once is approached after 0.5 s, then 1, 2, ... up to 30.
 _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
-# What a server that is just being restarted answers.
-_PASSING_STATUS = {429, 502, 503, 504}
 
 
 class _Attempt:
@@ -102,6 +100,8 @@ class Connection:
             self.crew.add(self.cache)
         # Set by close(): ends the waits between two attempts.
         self._closing = threading.Event()
+        # Set when close() has done all there was to do.
+        self.ended = threading.Event()
 
     # Links
 
@@ -343,22 +343,26 @@ class Connection:
     def close(self, deadline: Deadline) -> None:
         """Fail everybody who waits, end the session, and leave nothing behind.
 
-        Idempotent; any thread, one of ours included.
+        Any thread, several at once; but none that was interrupted: see closing.py.
         """
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+            first, self._closed = not self._closed, True
             links = [link for link in (self._link, self._opening, *self._retired) if link is not None]
             self._retired = []
-        self._closing.set()
-        for audience in self.crew.audiences:
-            audience.hear({"method": ""})
-        for link in links:
-            link.interrupt(self._closed_under_way)
-        for link in links:
-            link.close(deadline)
-        self.crew.close()
+        if not first:
+            self.ended.wait(deadline.remaining)
+            return
+        try:
+            self._closing.set()
+            for audience in self.crew.audiences:
+                audience.hear({"method": ""})
+            for link in links:
+                link.interrupt(self._closed_under_way)
+            for link in links:
+                link.close(deadline)
+            self.crew.close()
+        finally:
+            self.ended.set()
 
     def disown(self) -> None:
         """This process was forked from the one that the connection belongs to."""
@@ -366,6 +370,7 @@ class Connection:
         self._link = self._opening = self._attempt = None
         self._retired = []
         self._closing.set()
+        self.ended.set()
 
     def _closed_error(self) -> MCPClientError:
         if self._inherited:
@@ -385,14 +390,3 @@ class Connection:
 
 def _jittered(seconds: float) -> float:
     return seconds * random.uniform(0.8, 1.2)  # nosec B311  # jitter needs no cryptography
-
-
-def may_pass(error: MCPClientError) -> bool:
-    """Whether a server that is being restarted could be the reason."""
-    if isinstance(error, HTTPStatusError):
-        return error.status in _PASSING_STATUS
-    return (
-        isinstance(error, (MCPConnectionError, MCPTimeoutError))
-        and not isinstance(error, MCPHandshakeError)
-        and error.outcome == "not_sent"
-    )

@@ -6,7 +6,6 @@ Runs on: the caller's threads; ``_collected`` on whichever thread collects garba
 
 from __future__ import annotations
 
-import _thread  # a collector must not touch the locks that threading.Thread takes
 import atexit
 import functools
 import os
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 from pydantic import ValidationError
 
 from .calling import Request
+from .closing import end
 from .config import MCPClientConfig
 from .connection import Connection
 from .deadline import Deadline, check_timeout
@@ -158,16 +158,22 @@ class Lifecycle:
         return self
 
     def close(self, timeout: Optional[float] = None) -> None:
-        """End the session. Calls under way raise ``MCPClosedError``. Idempotent; any thread.
+        """End the session. Calls under way raise ``MCPClosedError``. Idempotent; any thread, and from any place: a
+        handler, a signal handler, a finalizer. Where it interrupts a call of the same thread it returns within half a
+        second, and the rest is done meanwhile.
 
         Parameters:
             timeout: seconds that the goodbye may take; None means ``close_timeout``.
         """
-        seconds = self._config.close_timeout if timeout is None else check_timeout(timeout)
+        deadline = Deadline(self._config.close_timeout if timeout is None else check_timeout(timeout))
+        if not self._connection.ended.is_set():
+            end(functools.partial(self._close, deadline), deadline)
+
+    def _close(self, deadline: Deadline) -> None:
         with self._lock:
             background, operations = self._background, self._operations
             self._operations = None
-        self._connection.close(Deadline(seconds))
+        self._connection.close(deadline)
         if background is not None:
             background.close()
         if operations is not None:
@@ -312,18 +318,12 @@ def _collected(holder: _Holder) -> None:
     connection = holder.connection
     if holder.pid != os.getpid() or connection.closed or connection.last is None:
         return
-    _thread.start_new_thread(_close_soon, (connection,))
+    end(functools.partial(connection.close, Deadline(connection.config.close_timeout)), Deadline(0.0))
     warnings.warn(
         f"an MCPClient for {connection.server.public} was not closed; use it in a with block, or call close()",
         ResourceWarning,
         stacklevel=2,
     )
-
-
-def _close_soon(connection: Connection) -> None:
-    """Runs on a bare thread, which the threading module must not get to know: it would list it for ever."""
-    deadline = Deadline(connection.config.close_timeout)
-    threading.Thread(target=connection.close, args=(deadline,), name="mcp-sync-closer", daemon=True).start()
 
 
 def _all_clients() -> List[Lifecycle]:

@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .agreeing import NO_STREAMABLE_HTTP, agree_without_handshake, handshake
-from .connection import Connection, may_pass
+from .connection import Connection
 from .deadline import Deadline
 from .errors import (
     AuthorizationError,
@@ -29,6 +29,7 @@ from .link import Link
 from .protocol.revisions import REVISIONS
 from .protocol.urls import public_url
 from .server import Command
+from .transports.failures import may_pass
 from .transports.http import HTTP, Headers
 from .transports.http_sse import HTTPSSETransport
 from .transports.streamable_http import StreamableHTTPTransport

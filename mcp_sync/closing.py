@@ -1,0 +1,65 @@
+"""Closing from any place at any moment: the work is done on a thread of its own, and the caller only waits for it.
+
+Runs on: ``end`` on any thread, inside a signal handler or a finalizer too; the work on a daemon thread.
+
+Python runs signal handlers and finalizers between any two steps of a thread, also where that holds a lock of ours, or
+of an Event, a Queue or urllib3's pool. To wait for such a lock there is to wait for ever: who holds it goes on when the
+handler has returned. Only another thread can wait for it. And what runs on a thread of its own is not left half done
+by a Ctrl-C either.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+from types import FrameType
+from typing import Callable, Optional
+
+from .deadline import Deadline
+
+__all__ = ["end"]
+
+# How long somebody who may have interrupted code of ours waits: it may hold what the work waits for.
+_INTERRUPTING_SECONDS = 0.5
+_PACKAGE = __name__.partition(".")[0]
+# Programs around the client, which hold nothing of it.
+_AROUND = tuple(f"{_PACKAGE}.{name}" for name in ("cli", "demo", "integrations", "testing", "__main__"))
+
+
+def end(work: Callable[[], None], deadline: Deadline) -> None:
+    """Do ``work``; return when it is done or the deadline has passed."""
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            done.release()
+
+    thread = threading.Thread(target=run, name="mcp-sync-closer", daemon=True)
+    try:
+        # Not thread.start() itself: it takes a lock that the interrupted code may hold.
+        _thread.start_new_thread(thread.start, ())
+    except RuntimeError:
+        run()  # there is no thread to give, or the interpreter is at its end
+        return
+    done.acquire(timeout=deadline.sooner(_INTERRUPTING_SECONDS if _interrupts() else None).remaining)
+
+
+def _interrupts() -> bool:
+    """Whether code of ours is under way on this thread, below the user's code that called us."""
+    frame: Optional[FrameType] = sys._getframe(2)
+    while frame is not None and _is_ours(frame):
+        frame = frame.f_back
+    while frame is not None:
+        if _is_ours(frame):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__"))
+    return name.partition(".")[0] == _PACKAGE and not name.startswith(_AROUND)
