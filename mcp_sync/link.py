@@ -205,12 +205,14 @@ class Link:
         version = {"MCP-Protocol-Version": revision.version} if revision.has_version_header else {}
         self.transport.agree(version, stateful=revision.has_handshake)
 
-    def listen_aside(self) -> None:
-        """Have the server's own messages come in, where they need a stream of their own."""
+    def listen_aside(self, deadline: Deadline) -> None:
+        """Have the server's own messages come in, where they need a stream of their own: ask for it, but
+        do not wait for an answer.
+        """
         if not self._listens:
             self._listens = True
             self.dispatcher.start()
-            self.transport.listen_aside()
+            self.transport.listen_aside(deadline)
 
     def wait_for_aside(self, deadline: Deadline) -> None:
         """Give that stream a moment to open."""

@@ -204,7 +204,7 @@ class Opener:
         link.transport.agree({}, stateful=True)
         handshake(connection, link, deadline)
         if link.transport.session_id is not None:
-            link.listen_aside()
+            link.listen_aside(deadline)
             if connection.handlers.answers_anything:
                 link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
         return link

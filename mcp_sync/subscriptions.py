@@ -66,7 +66,7 @@ class Subscriptions:
                 if changed:
                     self._stream_anew(deadline)
             else:
-                link.listen_aside()
+                link.listen_aside(deadline)
                 # What changes before the stream is open is told to nobody.
                 link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
                 for uri in new:
@@ -109,7 +109,7 @@ class Subscriptions:
         if not link.is_stateful:
             return  # the stream's own thread opens it again
         if uris or kinds:
-            link.listen_aside()
+            link.listen_aside(deadline)
             # What changes before the stream is open is told to nobody.
             link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
         for uri in uris:

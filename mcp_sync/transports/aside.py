@@ -89,7 +89,7 @@ class AsideStream:
         self.settled = threading.Event()
         self.is_open = False
 
-    def start(self) -> None:
+    def start(self, deadline: Deadline) -> None:
         """Open the stream, in the background. Idempotent.
 
         Its answer is not waited for, but a call that is made next should not overtake it: what the server says to that
@@ -106,7 +106,7 @@ class AsideStream:
             self._reader = None
             self.settled.set()
             return
-        self._departed.wait(_DEPARTURE_SECONDS)
+        self._departed.wait(min(_DEPARTURE_SECONDS, deadline.remaining))
 
     @property
     def is_opening(self) -> bool:

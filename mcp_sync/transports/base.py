@@ -77,8 +77,11 @@ class Transport(Protocol):
         """A revision was agreed on: ``headers`` go with every request, and ``stateful`` says whether there are sessions
         and streams to resume. Bindings without either ignore it."""
 
-    def listen_aside(self) -> None:
-        """Have a stream for what belongs to no request, where the binding does not have one anyway. Does not wait."""
+    def listen_aside(self, deadline: Deadline) -> None:
+        """Have a stream for what belongs to no request, where the binding does not have one anyway.
+
+        Waits a moment, until the request for it is on its way, but not for an answer.
+        """
 
     def send(
         self,

@@ -282,7 +282,7 @@ class HTTPSSETransport:
     def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
         """Nothing changes: this binding is older than such headers."""
 
-    def listen_aside(self) -> None:
+    def listen_aside(self, deadline: Deadline) -> None:
         """Nothing to do: everything comes on the one stream."""
 
     def send(

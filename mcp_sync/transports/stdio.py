@@ -137,7 +137,7 @@ class StdioTransport:
     def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
         """Nothing changes: this binding has no headers, and one stream for as long as the child lives."""
 
-    def listen_aside(self) -> None:
+    def listen_aside(self, deadline: Deadline) -> None:
         """Nothing to do: everything comes on the one stream."""
 
     # The reader thread

@@ -298,9 +298,9 @@ class StreamableHTTPTransport:
         """Wait as long as the server asks for; False where the session ends meanwhile."""
         return not self._over.wait(min(delay_before(framer, fruitless), deadline.remaining))
 
-    def listen_aside(self) -> None:
+    def listen_aside(self, deadline: Deadline) -> None:
         """Open the GET stream in the background, for what the server sends outside of any call. Idempotent."""
-        self._aside.start()
+        self._aside.start(deadline)
 
     @property
     def aside_settled(self) -> threading.Event:
