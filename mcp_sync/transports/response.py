@@ -21,6 +21,10 @@ __all__ = ["Response"]
 
 _PIECE = 65536
 _EXCERPT_BYTES = 4096
+# A body that unpacks to more than this, and to more than so many times its size, is a bomb. JSON shrinks to a tenth or
+# twentieth; and nothing compressed was asked for.
+_UNPACKED_BYTES = 4 * 1024 * 1024
+_UNPACKED_TIMES = 100
 # A server that ends a response ends it right after the answer; to open another connection costs less than to wait
 # longer.
 _END_SECONDS = 0.005
@@ -92,7 +96,8 @@ class Response:
     def _read_whole(self, limit: int) -> bytes:
         raw = self._opened()
         length = raw.length_remaining
-        if length is not None and length <= limit and "content-encoding" not in self.headers:
+        packed = "content-encoding" in self.headers
+        if length is not None and length <= limit and not packed:
             return raw.read(decode_content=False)
         parts, size = [], 0
         for part in self._pieces():
@@ -100,6 +105,12 @@ class Response:
             if size > limit:
                 raise MCPProtocolError(
                     f"the server's answer is over the limit of {limit} bytes (max_message_bytes)", outcome="unknown"
+                )
+            if packed and size > _UNPACKED_BYTES and size > _UNPACKED_TIMES * raw.tell():
+                raise MCPProtocolError(
+                    f"the server's compressed answer is over the limit: it unpacks to more than {_UNPACKED_TIMES} "
+                    "times its size",
+                    outcome="unknown",
                 )
             parts.append(part)
         return b"".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -23,7 +24,19 @@ from mcp_sync import (
 from tests.support.beds import HTTP, LEGACY, OWN, Bed, over
 from tests.support.certificates import Certificates
 from tests.support.clock import LONG, within
-from tests.support.fault_server import ALWAYS, Asked, FaultServer, Request, Wire, black_hole, finish, hold, raw, reset
+from tests.support.fault_server import (
+    ALWAYS,
+    Asked,
+    FaultServer,
+    Request,
+    Wire,
+    black_hole,
+    finish,
+    gzip_bomb,
+    hold,
+    raw,
+    reset,
+)
 from tests.support.scripts import run_script
 
 
@@ -393,6 +406,39 @@ def test_100_megabytes_without_a_line_end_are_refused_within_bounds(bed: Bed) ->
     assert "max_message_bytes" in text
     assert grown < 100_000
     assert bed.server.tool_calls["flood"] == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak is read in /proc")
+@over("http-json")
+def test_a_gzip_bomb_costs_little_at_the_default_limit(bed: Bed) -> None:
+    bomb = gzip_bomb(439_000_000)
+    kind = {"content-type": "application/json", "content-encoding": "gzip"}
+    bed.tool("flood", lambda asked: asked.wire.respond(200, bomb, kind))
+    kind_of_error, text, outcome, grown, again = run_script(_MEMORY, json.dumps(bed.address), "http").report
+    assert (kind_of_error, outcome, again) == ("MCPProtocolError", "unknown", "again")
+    assert "over the limit" in text
+    assert grown < 20_000
+    assert bed.server.tool_calls["flood"] == 1
+
+
+@over("http-json")
+@pytest.mark.parametrize("how", ["with its length", "chunked"])
+def test_an_answer_that_is_compressed_all_the_same_is_read(how: str, bed: Bed) -> None:
+    text = "".join(f"{number} " for number in range(1_000_000))
+
+    def pack(asked: Asked) -> None:
+        message = {"jsonrpc": "2.0", "id": asked.id, "result": {"content": [{"type": "text", "text": text}]}}
+        body = gzip.compress(json.dumps(message).encode(), 9)
+        kind = {"content-type": "application/json", "content-encoding": "gzip"}
+        if how == "chunked":
+            stream = asked.wire.stream(headers=kind, content_type="application/json")
+            stream.send(body)
+            stream.end()
+        else:
+            asked.wire.respond(200, body, kind)
+
+    bed.tool("pack", pack)
+    assert bed.connect().call_tool("pack", timeout=LONG).text == text
 
 
 # The environment
