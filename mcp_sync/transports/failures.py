@@ -165,6 +165,8 @@ def _innermost(exc: BaseException) -> BaseException:
         exc.__dict__.pop("request", None)
         exc.__dict__.pop("response", None)
         exc.__dict__.pop("pool", None)
+        if "url" in exc.__dict__:
+            exc.__dict__["url"] = None  # with its query; whoever pickles the exception looks for the attribute
     return exc
 
 

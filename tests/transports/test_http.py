@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import logging
+import pickle
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
 import pytest
 import requests
@@ -319,3 +320,11 @@ def test_an_exchange_that_was_stopped_says_why_whatever_the_socket_says(
 def test_what_breaks_after_the_deadline_is_the_deadlines_doing() -> None:
     exchange = Exchange(time.monotonic() - 1.0)
     assert isinstance(translate(ConnectionResetError(104, "reset"), exchange, URL, Deadline(0.5)), MCPTimeoutError)
+
+
+def test_a_cause_that_is_chained_does_not_know_the_url_and_can_be_pickled() -> None:
+    cause = ReadTimeoutError(cast(Any, object()), "/mcp?token=secret", "Read timed out.")
+    error = translate(cause, Exchange(0.0), "http://127.0.0.1:1/mcp?token=secret", None)
+    assert error.__cause__ is cause
+    assert "secret" not in repr(vars(cause))
+    assert isinstance(pickle.loads(pickle.dumps(cause)), ReadTimeoutError)
