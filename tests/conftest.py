@@ -24,12 +24,12 @@ _PATIENCE = 3.0
 
 
 # Folders that need an environment of their own for each server, and minutes.
-_ON_REQUEST = {"interop": "--interop", "conformance": "--interop", "soak": "--soak", "benchmarks": "--benchmarks"}
+_ON_REQUEST = {"interop": "--interop", "conformance": "--interop", "benchmarks": "--benchmarks"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--interop", action="store_true", help="talk to real servers, and run the conformance suite")
-    parser.addoption("--soak", action="store_true", help="run what takes long")
+    parser.addoption("--soak", action="store_true", help="make the loads as large as they get")
     parser.addoption("--fuzz", type=int, default=0, metavar="SECONDS", help="run the coverage-guided fuzzer so long")
     parser.addoption("--benchmarks", action="store_true", help="compare the speed of clients")
 
