@@ -99,10 +99,10 @@ def test_whatever_else_comes_out_of_a_call_is_told(tmp_path: Path) -> None:
     ("name", "step", "told"),
     [
         ("threads", 0, False),
-        ("threads", 0.5, True),
-        ("fds", 0.5, True),
-        ("blocks", 1000, True),
-        ("rss", 1.0, True),
+        ("threads", 1.0, True),
+        ("fds", 1.0, True),
+        ("blocks", 3000, True),
+        ("rss", 2.0, True),
         ("rss", 0.01, False),
     ],
 )
