@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, cast
 
 from .agreeing import UNSUPPORTED_VERSION, agree_without_handshake, handshake
 from .connection import Connection
@@ -58,12 +58,12 @@ def start(connection: Connection, server: Command, deadline: Deadline, is_modern
         MCPConnectionError, MCPTimeoutError, MCPClosedError: there is no session.
     """
     link, transport = _launch(connection, server, deadline)
-    talk: Optional[_Talk] = _Talk(connection, link, transport, deadline)
-    assert talk is not None
+    first = _Talk(connection, link, transport, deadline)
+    talk: Optional[_Talk] = first
     died = False
     try:
-        if agree_without_handshake(connection, link, deadline, is_modern, talk.discover):
-            talk.end()
+        if agree_without_handshake(connection, link, deadline, is_modern, first.discover):
+            first.end()
             return link
     except MCPConnectionError as exc:
         is_settled = is_modern or connection.config.protocol_version is not None or isinstance(exc, MCPHandshakeError)
@@ -71,7 +71,7 @@ def start(connection: Connection, server: Command, deadline: Deadline, is_modern
             raise
         _log.debug("%s did not survive server/discover: %s", server.public, exc)
         died = True
-    if died or talk.probe_is_open or link.lost.is_set():
+    if died or first.probe_is_open or link.lost.is_set():
         connection.discard()
         because = link.because or "it did not survive server/discover"
         link, talk = _launch(connection, server, deadline)[0], None
@@ -164,8 +164,7 @@ class _Talk:
             _log.debug("%s has not answered server/discover: it is sent initialize too", self._link.server)
             config = self._connection.config
             ask = next(initialize(config.protocol_version, config.client_info, self._connection.capabilities()))
-            assert isinstance(ask, Ask)
-            self._greeting = self._send(*ask)
+            self._greeting = self._send(*cast(Ask, ask))
 
     @property
     def _is_greeted(self) -> bool:
@@ -230,5 +229,4 @@ class _Talk:
 def _result(pending: _Pending) -> Dict[str, Any]:
     if pending.answer is not None:
         return result_of(pending.answer)
-    assert pending.failure is not None  # it is settled
-    raise pending.failure()
+    raise cast(Any, pending.failure)()  # it is settled

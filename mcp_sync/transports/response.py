@@ -6,7 +6,7 @@ Runs on: the thread that sent the request.
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional, cast
 
 from urllib3.response import HTTPResponse
 
@@ -131,8 +131,7 @@ class Response:
             raise error
 
     def _opened(self) -> HTTPResponse:
-        assert self._raw is not None, "a response is read before it is closed"
-        return self._raw
+        return cast(HTTPResponse, self._raw)  # a response is read before it is closed
 
     def _pieces(self) -> Iterator[bytes]:
         raw = self._opened()
