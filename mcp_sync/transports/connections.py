@@ -9,12 +9,15 @@ What each override buys:
   does not switch it off).
 * ``is_connected``: a connection that was idle for some seconds is not used again: servers close them after five, and
   the race would lose a request.
-* ``response_class``: a head that the server cut off is an error; http.client takes it for a complete one. It also takes
-  an interim response other than 100 for the answer.
+* ``response_class``: a head that the server cut off is an error, interim responses are passed over, and a plain head
+  is read in one piece (heads.py).
+* ``transact``: one request and the head of its response, without what urllib3 does for retries, redirects and bodies
+  of any kind, and http.client for each header.
 """
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import queue
@@ -22,7 +25,7 @@ import socket
 import threading
 import time
 import weakref
-from typing import Any, Callable, List, Optional, Tuple, cast
+from typing import Any, List, Optional, Tuple, cast
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
@@ -30,6 +33,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from .exchange import Exchange, current, shut_down
+from .heads import WholeHeadResponse
 from .redaction import quiet_urllib3
 
 __all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending", "make_interruptible"]
@@ -38,10 +42,9 @@ __all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending", "make_i
 _IDLE_SECONDS = 4.0
 # As many threads as one client may well have; a connection beyond it is closed after use.
 _POOL_SIZE = 100
-# Lines of a head, those of interim responses before it included.
-_HEAD_LINES = 1000
 # Bodies up to this many bytes are joined with their head.
 _JOINED = 65536
+_ANSWERED_EARLY = {errno.EPIPE, errno.ECONNRESET, getattr(errno, "EPROTOTYPE", errno.EPIPE)}
 
 
 quiet_urllib3()
@@ -68,49 +71,10 @@ def _keepalive_options() -> List[Tuple[int, int, int]]:
     return options
 
 
-class _WholeHeadResponse(http.client.HTTPResponse):
-    """An HTTP response whose head must end with its empty line; interim responses before it are passed over."""
-
-    def begin(self) -> None:
-        lines = _LastLine(self.fp)
-        self.fp = cast(Any, lines)  # http.client reads the head with readline alone
-        try:
-            super().begin()
-            while 102 <= self.status < 200 and lines.last != b"":
-                # RFC 9110, section 15.2: any number may come before the answer, asked for or not.
-                self.headers = self.msg = cast(Any, None)  # not begun
-                super().begin()
-        finally:
-            if cast(Any, self.fp) is lines:
-                self.fp = lines.fp
-        if lines.last == b"":
-            raise http.client.RemoteDisconnected("the connection ended inside the response's head")
-
-
-class _LastLine:
-    """A file of which only lines are read, not without end, and that remembers the last."""
-
-    __slots__ = ("close", "flush", "fp", "last", "left")
-
-    def __init__(self, fp: Any) -> None:
-        self.fp = fp
-        self.last: Optional[bytes] = None
-        self.left = _HEAD_LINES
-        self.close: Callable[[], None] = fp.close
-        self.flush: Callable[[], None] = fp.flush
-
-    def readline(self, limit: int = -1) -> bytes:
-        self.left -= 1
-        if self.left < 0:
-            raise http.client.HTTPException("the response's head does not end")
-        self.last = line = self.fp.readline(limit)
-        return cast(bytes, line)
-
-
 class InterruptibleConnection(HTTPConnection):
     """A connection that knows the exchange it carries."""
 
-    response_class = _WholeHeadResponse
+    response_class = WholeHeadResponse
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -154,6 +118,37 @@ class InterruptibleConnection(HTTPConnection):
         finally:
             self._outbox = None
 
+    def transact(
+        self, method: str, head: bytes, body: Optional[bytes], timeouts: Tuple[float, float]
+    ) -> http.client.HTTPResponse:
+        """Send one request, whose head is written already, and read the head of its response.
+
+        Parameters:
+            timeouts: for connecting, and for each operation after that, in seconds.
+        """
+        self._adopt()
+        self._last_used = time.monotonic()
+        if self.sock is None:
+            self.timeout = timeouts[0]
+            self.connect()
+        sock = cast(socket.socket, self.sock)
+        sock.settimeout(timeouts[1])
+        try:
+            self._depart([head + body] if body is not None and len(body) <= _JOINED else [head, body or b""])
+        except OSError as exc:
+            # As urllib3 does: the server may have answered before it read everything.
+            if exc.errno not in _ANSWERED_EARLY:
+                raise
+        response: http.client.HTTPResponse = self.response_class(sock, method=method)
+        try:
+            response.begin()
+        except BaseException:
+            response.close()
+            raise
+        if response.will_close:
+            self.close()  # the response has the socket now, and ends it
+        return response
+
     def send(self, data: Any) -> None:
         if self._outbox is None:
             super().send(data)
@@ -168,16 +163,16 @@ class InterruptibleConnection(HTTPConnection):
             return
         if self.sock is None:
             self.connect()
+        self._depart([b"".join(parts)] if sum(map(len, parts)) <= 2 * _JOINED else parts)
+
+    def _depart(self, parts: List[bytes]) -> None:
         exchange = self._exchange
         if exchange is not None:
             if exchange.stopped is not None:
                 raise StoppedBeforeSending(exchange.stopped)
             exchange.sent = True
-        if sum(map(len, parts)) <= 2 * _JOINED:
-            super().send(b"".join(parts))
-        else:
-            for part in parts:
-                super().send(part)
+        for part in parts:
+            super().send(part)
         if exchange is not None and exchange.departed is not None:
             exchange.departed.set()
 

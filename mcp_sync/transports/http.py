@@ -37,6 +37,7 @@ from ..errors import (
 )
 from ..protocol.urls import public_url, resolve_redirect, without_user_info
 from .connections import Adapter, make_interruptible
+from .direct import Route
 from .exchange import CLOSED, Exchange, current, watch
 from .failures import translate
 from .response import Response
@@ -89,7 +90,7 @@ class HTTP:
         self._closed = False
         # Same-origin redirects that were followed once, so that they cost one request and not one for each call.
         self._moved: Dict[str, str] = {}
-        self._pools: Dict[str, Tuple[Any, str]] = {}
+        self._routes: Dict[str, Route] = {}
         self._base: Dict[str, str] = {
             "User-Agent": f"mcp-sync/{__version__}",
             "Accept-Encoding": "identity",
@@ -227,12 +228,12 @@ class HTTP:
                     f"the {deadline.timeout:g} s of this call were over before it was sent", outcome="not_sent"
                 )
             merged = {**self._base, **self._asked_headers(), **headers}
-            timeout = Timeout(connect=min(remaining, self._config.connect_timeout), read=remaining)
+            timeouts = (min(remaining, self._config.connect_timeout), remaining)
             current.exchange = exchange
             if streaming or self._auth is not None or self._brought is not None:
-                raw = self._through_session(method, url, merged, body, timeout)
+                raw = self._through_session(method, url, merged, body, timeouts)
             else:
-                raw = self._through_pool(method, url, merged, body, timeout)
+                raw = self._through_pool(method, url, merged, body, timeouts)
             exchange.raw = raw
             return Response(exchange, raw, url, merged, self._end)
         except MCPClientError:
@@ -251,43 +252,46 @@ class HTTP:
         raise error
 
     def _through_pool(
-        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeout: Timeout
+        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
     ) -> HTTPResponse:
-        pool, target = self._pools.get(url) or self._find_pool(url)
+        route = self._routes.get(url) or self._find_route(url)
         cookies = self._session.cookies
         if len(cookies):
             # requests has no annotations here.
             cookie = cast(Any, get_cookie_header)(cookies, requests.Request(method, url).prepare())
             if cookie:
                 headers["Cookie"] = cookie
-        raw = pool.urlopen(
-            method,
-            target,
-            body=body,
-            headers=headers,
-            retries=_NO_RETRIES,
-            redirect=False,
-            timeout=timeout,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
-        )
+        if route.takes(headers):
+            raw = route.exchange(method, headers, body, timeouts)
+        else:
+            raw = route.pool.urlopen(
+                method,
+                route.target,
+                body=body,
+                headers=headers,
+                retries=_NO_RETRIES,
+                redirect=False,
+                timeout=Timeout(connect=timeouts[0], read=timeouts[1]),
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
+            )
         if "set-cookie" in raw.headers:
             # Load balancers keep a session on one server by a cookie.
             cast(Any, extract_cookies_to_jar)(cookies, requests.Request(method, url).prepare(), raw)
         return cast(HTTPResponse, raw)
 
-    def _find_pool(self, url: str) -> Tuple[Any, str]:
+    def _find_route(self, url: str) -> Route:
         prepared = requests.Request("POST", url).prepare()
         adapter: Any = self._session.get_adapter(url)
         pool = adapter.get_connection_with_tls_context(prepared, self._verify, proxies=self._proxies, cert=self._cert)
         adapter.cert_verify(pool, url, self._verify, self._cert)
-        found = (pool, adapter.request_url(prepared, self._proxies))
-        _remember(self._pools, url, found)
+        found = Route.to(str(prepared.url), pool, adapter.request_url(prepared, self._proxies))
+        _remember(self._routes, url, found)
         return found
 
     def _through_session(
-        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeout: Timeout
+        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
     ) -> HTTPResponse:
         auth = self._auth
         if auth is None and (self._brought is None or any(name.lower() == "authorization" for name in headers)):
@@ -300,7 +304,7 @@ class HTTP:
         response = session.send(
             prepared,
             stream=True,
-            timeout=cast(Any, timeout),
+            timeout=cast(Any, Timeout(connect=timeouts[0], read=timeouts[1])),
             allow_redirects=False,
             verify=self._verify,
             cert=self._cert,

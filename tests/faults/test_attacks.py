@@ -382,7 +382,7 @@ def test_direct_calls_with_a_url_each_leave_nothing_behind(server: FaultServer, 
     for number in range(600):
         assert client.call_operation("GET:/health", {"n": number}) == {"ok": True}
     assert client._operations is not None
-    assert len(client._operations._http._pools) <= 256
+    assert len(client._operations._http._routes) <= 256
 
 
 def test_nothing_is_fetched_because_a_server_refers_to_it(server: FaultServer, client: MCPClient) -> None:

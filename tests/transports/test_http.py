@@ -221,7 +221,7 @@ def test_more_threads_than_the_pool_holds_are_served_all_the_same(
     for thread in threads:
         thread.join(20)
     assert done == [b"POST"] * 50
-    ((pool, _),) = http_._pools.values()
+    ((pool, *_),) = http_._routes.values()
     assert 1 <= sum(connection is not None for connection in pool.pool.queue) <= 2
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
