@@ -10,7 +10,7 @@ import http.client
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
-from urllib3 import HTTPHeaderDict
+from urllib3 import HTTPHeaderDict, Retry, Timeout
 from urllib3.response import HTTPResponse
 
 from .connections import InterruptibleConnection
@@ -21,6 +21,7 @@ __all__ = ["Route"]
 # Headers that say how the request is framed or where it goes: urllib3 knows what to do about them.
 _OF_THE_WIRE = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
 _NO_BODY = frozenset({"GET", "DELETE"})
+_NO_RETRIES = Retry(False)
 
 
 class Route(NamedTuple):
@@ -42,10 +43,6 @@ class Route(NamedTuple):
         is_ours = issubclass(pool.ConnectionCls, InterruptibleConnection) and pool.proxy is None
         return cls(pool, target, host if host and is_plain and is_ours else None)
 
-    def takes(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request with these headers can go out by ``exchange``."""
-        return self.host is not None and _OF_THE_WIRE.isdisjoint(map(str.lower, headers))
-
     def exchange(
         self, method: str, headers: Mapping[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
     ) -> HTTPResponse:
@@ -57,8 +54,10 @@ class Route(NamedTuple):
         Raises:
             OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError: no response came.
         """
+        if self.host is None or not _OF_THE_WIRE.isdisjoint(map(str.lower, headers)):
+            return self._the_long_way(method, headers, body, timeouts)
         size = len(body) if body is not None else (None if method in _NO_BODY else 0)
-        head = write_head(method, self.target, self.host or "", headers, size)
+        head = write_head(method, self.target, self.host, headers, size)
         pool = self.pool
         connection = pool._get_conn()
         try:
@@ -67,6 +66,23 @@ class Route(NamedTuple):
             connection.close()
             pool._put_conn(None)
             raise
+
+    def _the_long_way(
+        self, method: str, headers: Mapping[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
+    ) -> HTTPResponse:
+        answer: HTTPResponse = self.pool.urlopen(
+            method,
+            self.target,
+            body=body,
+            headers=dict(headers),
+            retries=_NO_RETRIES,
+            redirect=False,
+            timeout=Timeout(connect=timeouts[0], read=timeouts[1]),
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        return answer
 
     def _answer(self, connection: Any, method: str, response: http.client.HTTPResponse) -> HTTPResponse:
         return HTTPResponse(

@@ -10,6 +10,7 @@ byte.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 from typing import Any, Callable, Mapping, Optional, cast
@@ -51,8 +52,6 @@ class WholeHeadResponse(http.client.HTTPResponse):
     """
 
     def begin(self) -> None:
-        if self.headers is not None:
-            return
         peek = getattr(self.fp, "peek", None)
         match = _HEAD.match(peek(1)) if peek is not None else None
         if match is None or match[3].count(b"\n") > _MOST_HEADERS:
@@ -62,7 +61,7 @@ class WholeHeadResponse(http.client.HTTPResponse):
         message = http.client.HTTPMessage()
         for line in match[3].decode("ascii").split("\r\n")[:-1]:
             name, _, value = line.partition(":")
-            message.set_raw(name, value.strip(" \t"))
+            message.set_raw(name, value.lstrip(" \t"))
         self._take(int(match[1]), (match[2] or b"").decode("ascii").strip(), message)
 
     def _take(self, status: int, reason: str, message: http.client.HTTPMessage) -> None:
@@ -76,8 +75,10 @@ class WholeHeadResponse(http.client.HTTPResponse):
         this.chunk_left = None
         this.length = None
         size = message.get("content-length")
-        if size and not this.chunked and size.isascii() and size.isdigit():
-            this.length = int(size)
+        if size and not this.chunked:
+            with contextlib.suppress(ValueError):
+                length = int(size)
+                this.length = length if length >= 0 else None
         if status in (204, 304) or this._method == "HEAD":
             this.length = 0
         closes = "close" in (message.get("connection") or "").lower()

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 from requests.utils import get_netrc_auth
-from urllib3 import Retry, Timeout
+from urllib3 import Timeout
 from urllib3.response import HTTPResponse
 
 from .._version import __version__
@@ -49,7 +49,6 @@ Headers = Union[Mapping[str, str], Callable[[], Mapping[str, str]]]
 
 _REDIRECTS = 5
 _REMEMBERED = 256
-_NO_RETRIES = Retry(False)
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -261,25 +260,11 @@ class HTTP:
             cookie = cast(Any, get_cookie_header)(cookies, requests.Request(method, url).prepare())
             if cookie:
                 headers["Cookie"] = cookie
-        if route.takes(headers):
-            raw = route.exchange(method, headers, body, timeouts)
-        else:
-            raw = route.pool.urlopen(
-                method,
-                route.target,
-                body=body,
-                headers=headers,
-                retries=_NO_RETRIES,
-                redirect=False,
-                timeout=Timeout(connect=timeouts[0], read=timeouts[1]),
-                assert_same_host=False,
-                preload_content=False,
-                decode_content=False,
-            )
+        raw = route.exchange(method, headers, body, timeouts)
         if "set-cookie" in raw.headers:
             # Load balancers keep a session on one server by a cookie.
             cast(Any, extract_cookies_to_jar)(cookies, requests.Request(method, url).prepare(), raw)
-        return cast(HTTPResponse, raw)
+        return raw
 
     def _find_route(self, url: str) -> Route:
         prepared = requests.Request("POST", url).prepare()
