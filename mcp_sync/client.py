@@ -10,7 +10,6 @@ import warnings
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Union
 
 from .calling import Request
-from .config import MCPClientConfig, make_config
 from .errors import MCPUsageError
 from .handlers import Handlers
 from .opening import Opener
@@ -20,6 +19,7 @@ from .tool_calls import ToolCalls
 if TYPE_CHECKING:
     import requests
 
+    from .config import MCPClientConfig
     from .handlers import ElicitationHandler, LogHandler, NotificationHandler, ProgressHandler, Roots, SamplingHandler
     from .listening import ChangeStream
     from .protocol.types import (
@@ -111,6 +111,8 @@ class MCPClient(ToolCalls):
         notification_handler: Optional[NotificationHandler] = None,
         **options: Any,
     ) -> None:
+        from .config import make_config
+
         settings = make_config(config, options)
         reachable, settings = read_server(server, settings)
         if isinstance(server, str):

@@ -11,11 +11,10 @@ import logging
 import random
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
 from .cache import ResultCache
 from .catalog import Catalog
-from .config import MCPClientConfig
 from .deadline import Deadline
 from .errors import (
     HTTPStatusError,
@@ -24,6 +23,7 @@ from .errors import (
     MCPConnectionError,
     MCPServerError,
     MCPTimeoutError,
+    may_pass,
 )
 from .event_loops import warn_in_event_loop
 from .forks import inherited
@@ -35,7 +35,9 @@ from .protocol.session import Stamp
 from .server import Command, Remote
 from .serving import Crew, Serving
 from .subscriptions import Subscriptions
-from .transports.failures import may_pass
+
+if TYPE_CHECKING:
+    from .config import MCPClientConfig
 
 __all__ = ["Connection"]
 

@@ -49,6 +49,7 @@ __all__ = [
     "SessionExpiredError",
     "StreamLostError",
     "ToolError",
+    "may_pass",
 ]
 
 _E = TypeVar("_E", bound="MCPClientError")
@@ -250,3 +251,18 @@ class MCPCancelledError(MCPClientError):
 
 class MCPClosedError(MCPClientError):
     """The client was closed, by this thread or another, before the call could finish."""
+
+
+# What a server that is just being restarted answers.
+_PASSING_STATUS = {429, 502, 503, 504}
+
+
+def may_pass(error: MCPClientError) -> bool:
+    """Whether a server that is being restarted could be the reason."""
+    if isinstance(error, HTTPStatusError):
+        return error.status in _PASSING_STATUS
+    return (
+        isinstance(error, (MCPConnectionError, MCPTimeoutError))
+        and not isinstance(error, MCPHandshakeError)
+        and error.outcome == "not_sent"
+    )

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
 
-from pydantic import BaseModel, ValidationError
+from pydantic_core import ValidationError
 
 from .errors import MCPUsageError
 from .protocol.escape import excerpt
@@ -204,6 +204,8 @@ def _read(model: Any, params: Mapping[str, Any]) -> Any:
 
 
 def _checked(given: object, model: Any) -> Any:
+    from pydantic import BaseModel
+
     if isinstance(given, model):
         return given
     if isinstance(given, BaseModel):

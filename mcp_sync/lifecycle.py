@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -16,11 +17,10 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from .calling import Request
 from .closing import end
-from .config import MCPClientConfig
 from .connection import Connection
 from .deadline import Deadline, check_timeout
 from .errors import MCPClientError, MCPClosedError, MCPProtocolError, MCPServerError, MCPUsageError
@@ -32,6 +32,7 @@ from .protocol.escape import excerpt
 from .server import Command, Remote
 
 if TYPE_CHECKING:
+    from .config import MCPClientConfig
     from .futures import Background
     from .operations import Operations
     from .protocol.types import Implementation, ServerCapabilities
@@ -307,7 +308,19 @@ _clients: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 # Their connections, former ones included: calls and streams may hold them.
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 _EXIT_SECONDS = 1.0
-_IMPORTED_LATER = ("futures", "listening", "mapping", "operations", "tasks", "tools", "transports.stdio")
+_CONFIG = f"{__package__}.config"
+_IMPORTED_LATER = (
+    "config",
+    "futures",
+    "listening",
+    "mapping",
+    "operations",
+    "starting",
+    "tasks",
+    "tools",
+    "transports.http_sse",
+    "transports.streamable_http",
+)
 
 
 def _collected(holder: _Holder) -> None:
@@ -346,8 +359,8 @@ def _before_fork() -> None:
     """Import what is otherwise imported at first use: an import that another thread is at when this one forks would
     never end in the child, and who needs the module there would wait for ever.
     """
-    if not _clients:
-        return
+    if not _clients and _CONFIG not in sys.modules:
+        return  # nobody has made a client, or is making the first one
     "localhost".encode("idna")  # looking up a host imports the codec
     from .protocol import types
 

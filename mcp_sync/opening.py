@@ -2,6 +2,9 @@
 
 Runs on: the thread that opens a session.
 
+Each transport is imported when a server is first reached by it: a program that starts its server as a command never
+loads requests, and one that only imports this package loads neither.
+
 The order is the specification's (2026-07-28, Streamable HTTP, Backward Compatibility): a modern request first, then
 ``initialize``, then a GET for HTTP+SSE. What was found is remembered for the process, per URL, and forgotten when it
 does not hold any more.
@@ -24,18 +27,17 @@ from .errors import (
     MCPHandshakeError,
     MCPProtocolError,
     MCPUsageError,
+    may_pass,
 )
 from .link import Link
 from .protocol.revisions import REVISIONS
 from .protocol.urls import public_url
 from .server import Command
-from .transports.failures import may_pass
-from .transports.http import HTTP, Headers
-from .transports.http_sse import HTTPSSETransport
-from .transports.streamable_http import StreamableHTTPTransport
 
 if TYPE_CHECKING:
     import requests
+
+    from .transports.http import HTTP, Headers
 
 __all__ = ["Opener"]
 
@@ -85,10 +87,14 @@ class Opener:
     def after_fork(self) -> None:
         """In a forked child: the user's own session must not use the parent's connections."""
         if self._session is not None:
+            from .transports.http import HTTP
+
             HTTP.forget_connections(self._session)
 
     def http(self, connection: Connection, url: str) -> HTTP:
         """What sends requests to ``url``."""
+        from .transports.http import HTTP
+
         return HTTP(connection.config, url, self._auth, self._headers, self._session)
 
     def __call__(self, connection: Connection, deadline: Deadline) -> Link:
@@ -177,6 +183,8 @@ class Opener:
         return self._open_http(connection, found.url, deadline, found.is_modern)
 
     def _open_sse(self, connection: Connection, url: str, deadline: Deadline, because: str) -> Link:
+        from .transports.http_sse import HTTPSSETransport
+
         # Never a probe here: an unknown method ends the session of old servers.
         version = connection.config.protocol_version
         if version is not None and not REVISIONS[version].has_handshake:
@@ -192,6 +200,8 @@ class Opener:
     def _open_http(
         self, connection: Connection, url: str, deadline: Deadline, is_modern: Optional[bool] = None
     ) -> Link:
+        from .transports.streamable_http import StreamableHTTPTransport
+
         http = self.http(connection, url)
 
         def new_link() -> Link:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple, Union
 
-from .config import MCPClientConfig, make_config
 from .errors import MCPUsageError
 from .protocol.urls import candidates, check_url, public_url
+
+if TYPE_CHECKING:
+    from .config import MCPClientConfig
 
 __all__ = ["Command", "Remote", "read_server"]
 
@@ -71,6 +73,8 @@ def read_server(server: Server, config: MCPClientConfig) -> Tuple[Union[Remote, 
 
 def _read_entry(entry: Mapping[str, Any], config: MCPClientConfig) -> Tuple[Union[str, List[str]], MCPClientConfig]:
     """One entry of the ``mcpServers`` mapping that MCP hosts keep in their settings."""
+    from .config import make_config
+
     if "mcpServers" in entry:
         raise MCPUsageError(
             'pass one entry of the mcpServers mapping, for example settings["mcpServers"]["weather"]',

@@ -120,10 +120,45 @@ def test_the_pinned_names_are_public() -> None:
     assert set(PINNED) <= set(dir(mcp_sync))
 
 
+def loaded_by(program: str) -> set[str]:
+    """The modules that a program of its own process has loaded when it is over."""
+    program = f"{program}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+# What most programs never need, and what needs it.
+RARE = {
+    f"mcp_sync.{name}" for name in ("cli", "demo", "futures", "listening", "mapping", "operations", "tasks", "tools")
+}
+
+
 def test_importing_the_package_loads_nothing_it_does_not_use_yet() -> None:
-    program = "import sys, mcp_sync; print(*[m for m in ('pydantic', 'requests', 'asyncio') if m in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert loaded.stdout.split() == []
+    assert not loaded_by("import mcp_sync") & {"pydantic", "requests", "asyncio"}
+
+
+def test_importing_the_client_loads_neither_requests_nor_the_making_of_models() -> None:
+    """Together they are three quarters of what a program with a client loads; see the workload "import"."""
+    loaded = loaded_by("from mcp_sync import MCPClient")
+    assert not loaded & {"requests", "urllib3", "sseclient", "pydantic.main", "asyncio", "mcp_sync.starting", *RARE}
+
+
+def test_a_client_that_starts_its_server_loads_no_http() -> None:
+    program = "from mcp_sync import MCPClient; MCPClient(['nobody']); import mcp_sync.starting"
+    assert not loaded_by(program) & {"requests", "urllib3", "sseclient", "asyncio", *RARE}
+
+
+def test_a_client_of_a_url_loads_no_child_processes() -> None:
+    program = """
+from mcp_sync import MCPClient, MCPConnectionError
+try:
+    MCPClient("http://127.0.0.1:1/mcp").connect()
+except MCPConnectionError:
+    pass
+"""
+    loaded = loaded_by(program)
+    assert "requests" in loaded
+    assert not loaded & {"mcp_sync.starting", "mcp_sync.transports.stdio", "asyncio", *RARE}
 
 
 def test_the_client_needs_only_the_core_dependencies() -> None:

@@ -24,9 +24,9 @@ from mcp_sync import (
 )
 from mcp_sync.connection import Connection
 from mcp_sync.deadline import Deadline
+from mcp_sync.errors import may_pass
 from mcp_sync.handlers import Handlers
 from mcp_sync.server import Remote
-from mcp_sync.transports.failures import may_pass
 from tests.support.clock import AT_ONCE, LONG, within
 
 PATIENCE = 10.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Generator, List, Mapping, NamedTuple, Optional, Set
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from ..errors import MCPHandshakeError, MCPProtocolError
 from .escape import excerpt

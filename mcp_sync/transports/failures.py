@@ -25,7 +25,6 @@ from ..errors import (
     MCPClientError,
     MCPClosedError,
     MCPConnectionError,
-    MCPHandshakeError,
     MCPTimeoutError,
 )
 from ..protocol.escape import escape, excerpt
@@ -36,11 +35,9 @@ from .exchange import CLOSED, EXPIRED, Exchange
 if TYPE_CHECKING:
     from .response import Response
 
-__all__ = ["may_pass", "seconds_of_retry_after", "status_error", "translate"]
+__all__ = ["seconds_of_retry_after", "status_error", "translate"]
 
 _LONGEST_RETRY_AFTER = 3600.0
-# What a server that is just being restarted answers.
-_PASSING_STATUS = {429, 502, 503, 504}
 # Never in an error: what a log must not hold.
 _SECRET_HEADERS = {"set-cookie", "mcp-session-id", "x-mcp-session-id", "authorization", "proxy-authenticate"}
 
@@ -231,14 +228,3 @@ def seconds_of_retry_after(value: Optional[str]) -> Optional[float]:
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
-
-
-def may_pass(error: MCPClientError) -> bool:
-    """Whether a server that is being restarted could be the reason."""
-    if isinstance(error, HTTPStatusError):
-        return error.status in _PASSING_STATUS
-    return (
-        isinstance(error, (MCPConnectionError, MCPTimeoutError))
-        and not isinstance(error, MCPHandshakeError)
-        and error.outcome == "not_sent"
-    )

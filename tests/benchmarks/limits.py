@@ -73,7 +73,7 @@ COSTS = (
     Cost("text", "HTTP+SSE", 10_000_000, ("raw", "HTTP+SSE"), cpu=3.2, peak=6.6),
     Cost("text", "HTTP, JSON", 10_000_000, ("raw", "HTTP, JSON"), cpu=1.8, peak=3.6),
     Cost("connects", "HTTP+SSE", 20, ("raw_threads", "HTTP+SSE"), cpu=14.0),
-    Cost("import", "", 1, ("requests", ""), cpu=2.1),
+    Cost("import", "", 1, ("requests", ""), cpu=0.75),
 )
 GROWTHS = (
     Growth("progress", "HTTP+SSE", 10_000, 50_000, 1.8),
