@@ -50,7 +50,7 @@ PYTHON_PINS: Mapping[str, Sequence[str]] = {
     "mcp1": ("mcp==1.30.0", *_SERVING),
     "mcp2": ("mcp==2.3.0", *_SERVING),
     # 4.1.3 and newer ask for a certifi that some indexes lack, and no TLS is used here.
-    "fastmcp4": ("fastmcp==4.1.2", "mcp==2.3.0", *_SERVING),
+    "fastmcp4": ("fastmcp==4.1.2", "fastmcp-tasks==4.1.2", "mcp==2.3.0", *_SERVING),
     # The last pydantic that this SDK imports with.
     "old": ("mcp==1.6.0", "pydantic==2.10.6", *_SERVING),
     # What the client itself is made of, and nothing else: for the benchmark.

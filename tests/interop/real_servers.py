@@ -31,6 +31,7 @@ __all__ = [
     "MODERN",
     "OLD_SERVERS",
     "SERVERS",
+    "TASK_SERVERS",
     "Call",
     "Command",
     "Dialect",
@@ -383,6 +384,15 @@ OLD_SERVERS: Mapping[str, Server] = {
     for kind in ("sse", "stdio")
 }
 
+# Not for the suite either: see test_task_servers.py.
+_TASKS = Dialect(name="interop-tasks", tools=frozenset({"slow", "ask", "fail", "at_once"}))
+TASK_SERVERS: Mapping[str, Server] = {
+    f"tasks-{kind}": Server(
+        f"tasks-{kind}", kind, _python("fastmcp4", "fastmcp4_tasks_app.py", kind), _TASKS, _NOTHING, modern=_NOTHING
+    )
+    for kind in ("http", "stdio")
+}
+
 # What every check talks to, beside the servers over HTTP+SSE (`-m cross_section`): each family of servers, each way to
 # answer, and both kinds of revisions. The rest takes a quarter of an hour.
 CROSS_SECTION = frozenset(
@@ -537,7 +547,7 @@ def start(name: str) -> Iterator[Running]:
     folder = Path(tempfile.mkdtemp(prefix=f"interop-{name}-"))
     running: Optional[Running] = None
     try:
-        running = Running({**SERVERS, **OLD_SERVERS}[name], folder)
+        running = Running({**SERVERS, **OLD_SERVERS, **TASK_SERVERS}[name], folder)
         yield running
     finally:
         if running is not None:
