@@ -262,8 +262,37 @@ class _InterruptibleHTTPSConnection(InterruptibleConnection, HTTPSConnection):
 _INTERRUPTIBLE = {HTTPConnection: InterruptibleConnection, HTTPSConnection: _InterruptibleHTTPSConnection}
 
 
+class _Idle:
+    """A pool's idle connections, the last one in first out.
+
+    urllib3's queue is filled with a None for each connection that there may be: 100 steps for each new pool, half of
+    what connecting costs, and three conditions that nobody waits for. Here nothing stands for what is not there, and
+    to append and to pop are one step of the interpreter each.
+    """
+
+    __slots__ = ("maxsize", "queue")
+
+    def __init__(self, maxsize: int) -> None:
+        self.maxsize = maxsize
+        self.queue: List[Any] = []
+
+    def put(self, connection: Any, block: bool = False) -> None:
+        if connection is None:
+            return
+        if len(self.queue) >= self.maxsize:
+            raise queue.Full
+        self.queue.append(connection)
+
+    def get(self, block: bool = False, timeout: Optional[float] = None) -> Any:
+        try:
+            return self.queue.pop()
+        except IndexError:
+            raise queue.Empty from None  # for urllib3 to open another
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = InterruptibleConnection
+    QueueCls: Any = _Idle
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -3,25 +3,25 @@ what can go wrong.
 
 Runs on: the calling thread; ``HTTP.interrupt`` on any.
 
-Two ways lead out. A plain request goes straight to the connection pool of requests' adapter, prepared once: that saves
-two thirds of what ``Session.request`` costs, which looks up proxies and netrc anew for each call. A request with an
-auth object, or on a session that the user brought, and every long-lived stream, goes through ``requests.Session.send``
-with all its hooks. Both end in the same urllib3 response.
+Three ways lead out. A plain request goes straight to the connection pool of requests' adapter, prepared once: that
+saves two thirds of what ``Session.request`` costs, which looks up proxies and netrc anew for each call. A request with
+an auth object, or on a session that the user brought, goes through ``requests.Session.send`` with all its hooks; a
+long-lived stream through requests' adapter. All end in the same urllib3 response.
+
+A session of our own is made when the first request goes through it, and a jar for cookies when the first one comes:
+most clients need neither, and each session comes with two adapters that are replaced at once.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
-import warnings
 from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, TypeVar, Union, cast
-from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
-from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
-from requests.utils import get_netrc_auth
+from requests.cookies import RequestsCookieJar
 from urllib3 import Timeout
 from urllib3.response import HTTPResponse
 
@@ -37,6 +37,7 @@ from ..errors import (
 )
 from ..protocol.urls import public_url, resolve_redirect, without_user_info
 from .connections import Adapter, make_interruptible
+from .credentials import AsGiven, Cookies, read_auth
 from .direct import Route
 from .exchange import CLOSED, Exchange, current, watch
 from .failures import translate
@@ -49,16 +50,6 @@ Headers = Union[Mapping[str, str], Callable[[], Mapping[str, str]]]
 
 _REDIRECTS = 5
 _REMEMBERED = 256
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-
-class _AsGiven(AuthBase):
-    """Leaves a request alone: it keeps requests from putting a netrc entry in place of an Authorization header that was
-    given.
-    """
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
 
 
 class HTTP:
@@ -72,6 +63,9 @@ class HTTP:
         session: the user's own session, used as it is.
     """
 
+    # Until there is one of the object's own.
+    _own: Optional[requests.Session] = None
+
     def __init__(
         self,
         config: MCPClientConfig,
@@ -82,7 +76,6 @@ class HTTP:
     ) -> None:
         self._config = config
         self._headers = headers
-        self._auth: Any = None
         # Guards the set below; an exchange is in it from before it is sent until it is finished.
         self._lock = threading.Lock()
         self._under_way: Set[Exchange] = set()
@@ -96,68 +89,32 @@ class HTTP:
             **config.default_headers,
         }
         self._brought = session
-        self._session = session if session is not None else self._make_session(url)
-        self._take_auth(url, auth)
+        self._adapter = Adapter() if session is None else None
+        self._cookies = Cookies()
+        self._auth = read_auth(auth, url, self._base, headers, session, config.trust_env)
         verify, proxies, cert = config.verify, dict(config.proxies), config.cert
-        with requests.Session() as environment:
-            environment.trust_env = config.trust_env
-            settings = (session or environment).merge_environment_settings(url, proxies, True, verify, cert)
+        environment = session or _environment(config.trust_env)
+        settings = environment.merge_environment_settings(url, proxies, True, verify, cert)
         if isinstance(verify, str) or verify is False:
             settings["verify"] = verify  # the environment's CA bundle would win over it
-        self._verify, self._proxies, self._cert = settings["verify"], settings["proxies"], settings["cert"]
+        self._verify: Any = settings["verify"]
+        self._proxies, self._cert = settings["proxies"], settings["cert"]
 
-    @staticmethod
-    def _make_session(url: str) -> requests.Session:
+    def _session(self) -> requests.Session:
+        """The user's own session, or ours."""
+        session = self._brought if self._brought is not None else self._own
+        if session is not None:
+            return session
         session = requests.Session()
-        adapter = Adapter()
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, cast(Adapter, self._adapter))
         session.headers.clear()
+        session.cookies = self._cookies.jar
         # The environment has been asked already, and must not be asked again for each request.
         session.trust_env = False
-        return session
-
-    def _take_auth(self, url: str, auth: Any) -> None:
-        if isinstance(auth, str):
-            try:
-                check_header("Authorization", auth)
-            except ValueError:
-                raise MCPUsageError(
-                    "the bearer token contains a line break, or a character that is not of Latin-1", outcome="not_sent"
-                ) from None
-            self._base["Authorization"] = f"Bearer {auth}"
-        elif isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, str) for part in auth):
-            # requests writes Latin-1, as most servers read it, and knows no way to write anything else.
-            given = (
-                auth if max("".join(auth), default="") <= "\xff" else [part.encode("utf-8", "replace") for part in auth]
-            )
-            prepared = HTTPBasicAuth(*given)(requests.Request("GET", "http://localhost/").prepare())
-            self._base["Authorization"] = str(prepared.headers["Authorization"])
-        elif auth is not None:
-            if not callable(auth):
-                raise MCPUsageError(
-                    "auth must be a bearer token, a (user, password) pair or a requests auth object, not "
-                    f"{type(auth).__name__}",
-                    outcome="not_sent",
-                )
-            self._auth = auth
-        elif not (
-            _names(self._base, "authorization")
-            or _names(self._headers, "authorization")
-            or (self._brought is not None and self._brought.auth is not None)
-        ):
-            found = _user_info(url)
-            if found is None and self._brought is None and self._config.trust_env:
-                found = get_netrc_auth(url)
-            if found is not None:
-                self._take_auth(url, found)
-                return
-        parts = urlsplit(url)
-        credentials = auth is not None or _names(self._base, "authorization") or _names(self._headers, "authorization")
-        if credentials and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            warnings.warn(
-                f"credentials are sent to {public_url(url)} without encryption; use https", UserWarning, stacklevel=5
-            )
+        # One step of the interpreter: of two threads that come here at once, both get the same.
+        made: requests.Session = vars(self).setdefault("_own", session)
+        return made
 
     # Sending
 
@@ -180,7 +137,7 @@ class HTTP:
         Parameters:
             deadline: bounds the whole exchange, the reading of the body included; lift it with ``Response.unbound``.
             exchange: to be able to stop it from elsewhere; made here if None.
-            streaming: a long-lived stream, held with ``requests.Session``.
+            streaming: a long-lived stream, held with requests.
             farewell: it goes out even after ``interrupt``.
 
         Raises:
@@ -229,8 +186,10 @@ class HTTP:
             merged = {**self._base, **self._asked_headers(), **headers}
             timeouts = (min(remaining, self._config.connect_timeout), remaining)
             current.exchange = exchange
-            if streaming or self._auth is not None or self._brought is not None:
+            if self._auth is not None or self._brought is not None:
                 raw = self._through_session(method, url, merged, body, timeouts)
+            elif streaming:
+                raw = self._through_adapter(method, url, merged, body, timeouts)
             else:
                 raw = self._through_pool(method, url, merged, body, timeouts)
             exchange.raw = raw
@@ -254,21 +213,30 @@ class HTTP:
         self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
     ) -> HTTPResponse:
         route = self._routes.get(url) or self._find_route(url)
-        cookies = self._session.cookies
-        if len(cookies):
-            # requests has no annotations here.
-            cookie = cast(Any, get_cookie_header)(cookies, requests.Request(method, url).prepare())
-            if cookie:
-                headers["Cookie"] = cookie
+        self._cookies.add(method, url, headers)
         raw = route.exchange(method, headers, body, timeouts)
-        if "set-cookie" in raw.headers:
-            # Load balancers keep a session on one server by a cookie.
-            cast(Any, extract_cookies_to_jar)(cookies, requests.Request(method, url).prepare(), raw)
+        self._cookies.keep(method, url, raw)
         return raw
 
+    def _through_adapter(
+        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
+    ) -> HTTPResponse:
+        self._cookies.add(method, url, headers)
+        response = cast(Adapter, self._adapter).send(
+            requests.Request(method, url, headers=headers, data=body).prepare(),
+            stream=True,
+            timeout=cast(Any, Timeout(connect=timeouts[0], read=timeouts[1])),
+            verify=self._verify,
+            cert=self._cert,
+            proxies=self._proxies,
+        )
+        self._cookies.keep(method, url, cast(HTTPResponse, response.raw))
+        return cast(HTTPResponse, response.raw)
+
     def _find_route(self, url: str) -> Route:
-        prepared = requests.Request("POST", url).prepare()
-        adapter: Any = self._session.get_adapter(url)
+        prepared = requests.PreparedRequest()
+        prepared.prepare_url(url, None)
+        adapter: Any = self._adapter
         pool = adapter.get_connection_with_tls_context(prepared, self._verify, proxies=self._proxies, cert=self._cert)
         adapter.cert_verify(pool, url, self._verify, self._cert)
         found = Route.to(str(prepared.url), pool, adapter.request_url(prepared, self._proxies))
@@ -280,8 +248,8 @@ class HTTP:
     ) -> HTTPResponse:
         auth = self._auth
         if auth is None and (self._brought is None or any(name.lower() == "authorization" for name in headers)):
-            auth = _AsGiven()
-        session = self._session
+            auth = AsGiven()
+        session = self._session()
         prepared = session.prepare_request(requests.Request(method, url, headers=headers, data=body, auth=auth))
         if self._brought is not None:
             make_interruptible(session.get_adapter(url), prepared, self._verify, self._proxies, self._cert)
@@ -366,8 +334,16 @@ class HTTP:
     def close(self) -> None:
         """Close the idle connections. Whoever reads a response closes that one."""
         self.interrupt()
-        if self._brought is None:
-            self._session.close()
+        if self._adapter is not None:
+            self._adapter.close()
+
+
+@functools.lru_cache(maxsize=2)
+def _environment(trusted: bool) -> requests.Session:
+    """What tells the settings of the environment; nothing is ever sent through it."""
+    session = requests.Session()
+    session.trust_env = trusted
+    return session
 
 
 def _remember(table: Dict[str, _T], url: str, found: _T) -> None:
@@ -375,15 +351,3 @@ def _remember(table: Dict[str, _T], url: str, found: _T) -> None:
     if len(table) >= _REMEMBERED:
         table.clear()
     table[url] = found
-
-
-def _user_info(url: str) -> Optional[Tuple[str, str]]:
-    """User and password that a URL carries."""
-    parts = urlsplit(url)
-    if parts.username is None:
-        return None
-    return unquote(parts.username), unquote(parts.password or "")
-
-
-def _names(headers: object, name: str) -> bool:
-    return isinstance(headers, Mapping) and any(isinstance(key, str) and key.lower() == name for key in headers)
