@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
 from .deadline import Deadline
 from .dispatcher import Waiter
 from .errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError
+from .forks import notice
 from .protocol.messages import Message, request, result_of, shown
 from .transports.exchange import ANSWERED
 
@@ -118,6 +119,7 @@ class Call:
         """The answer will come on the shared stream."""
         waiter = self._waiter
         while True:
+            notice()
             if not waiter.wait(self._deadline):
                 raise MCPTimeoutError(
                     f"no answer within {self._deadline.timeout:g} s; raise timeout= if it needs longer",
@@ -142,6 +144,9 @@ class Call:
                     batch = waiter.take()
                     if batch:
                         yield batch
+                        notice()
+                        if waiter.failure is not None:
+                            raise waiter.failure()  # meanwhile, or this is a forked child
             if not waiter.settled:
                 raise MCPProtocolError(
                     "the server's response does not hold the answer to the request", outcome="unknown"

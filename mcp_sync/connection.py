@@ -26,7 +26,7 @@ from .errors import (
     may_pass,
 )
 from .event_loops import warn_in_event_loop
-from .forks import inherited
+from .forks import inherited, notice
 from .handlers import Handlers
 from .link import Link
 from .protocol.messages import RequestId
@@ -185,6 +185,7 @@ class Connection:
         Raises:
             MCPClientError: there is none, with outcome "not_sent".
         """
+        notice()
         with self._lock:
             if self._closed:
                 raise self._closed_error()

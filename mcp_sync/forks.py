@@ -1,6 +1,7 @@
 """Forked children: what a child inherits is its parent's, and must neither be used nor waited for.
 
-Runs on: the only thread of a child that was just forked, before any other code of the program.
+Runs on: the only thread of a child that was just forked, before any other code of the program. Where the interpreter
+was not told of the fork, as in uWSGI's workers, on the first thread of the child that comes to code of ours.
 
 A lock that another thread held at that moment stays locked in the child for ever, whoever held it is not there. So
 everything of this package that the child can still reach gets new locks, found by walking from object to object: a
@@ -12,14 +13,15 @@ from __future__ import annotations
 
 import collections
 import functools
+import os
 import queue
 import threading
 import types
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 from .errors import MCPClientError, MCPClosedError
 
-__all__ = ["disown", "inherited"]
+__all__ = ["disown", "in_child", "inherited", "notice"]
 
 _Lock: Any = type(threading.Lock())
 _RLock: Any = type(threading.RLock())
@@ -27,6 +29,49 @@ _CONTAINERS = (dict, list, tuple, set, frozenset, collections.deque)
 _PACKAGE = __name__.partition(".")[0]
 # Plain data, with no locks.
 _DATA = f"{_PACKAGE}.protocol."
+
+# What is to be done in a child.
+_tasks: List[Callable[[], object]] = []
+_last_tasks: List[Callable[[], object]] = []
+# The process in which that was done.
+_pid = os.getpid()
+# Held while it is done, where several threads may come to it at once.
+_lock = threading.Lock()
+
+
+def in_child(task: Callable[[], object], *, last: bool = False) -> None:
+    """Have ``task`` done in every forked child.
+
+    Parameters:
+        last: after all that are not. What lets objects go, whose finalizers wait for locks, comes after what renews
+            those locks, in whichever order the modules are loaded.
+    """
+    (_last_tasks if last else _tasks).append(task)
+
+
+def notice() -> None:
+    """Do what is to be done in a forked child, if this is one in which it has not been done."""
+    if _pid != os.getpid():
+        with _lock:
+            _begin()
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _begin()
+
+
+def _begin() -> None:
+    global _pid
+    if _pid != os.getpid():
+        for task in (*_tasks, *_last_tasks):
+            task()
+        _pid = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def inherited(outcome: str = "unknown") -> MCPClientError:

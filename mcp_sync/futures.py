@@ -6,14 +6,13 @@ Runs on: one daemon thread per running call, at most 64 at once.
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, Set
 
 from .call import Call
 from .errors import MCPClosedError
-from .forks import disown, inherited
+from .forks import disown, in_child, inherited, notice
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -42,24 +41,17 @@ class ToolFuture(_Future):
         super().__init__()
         self._call: Optional[Call] = None
         self._began = False
-        self._over = False
         # Guards the flag: only the first of two cancellations may notify.
         self._lock = threading.Lock()
         self._notified = False
-        self._pid = os.getpid()
 
     def result(self, timeout: Optional[float] = None) -> CallToolResult:
-        self._check_process()
+        notice()
         return super().result(timeout)
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
-        self._check_process()
+        notice()
         return super().exception(timeout)
-
-    def _check_process(self) -> None:
-        """In a forked child the thread that runs the call is not there: nothing will ever come of it."""
-        if self._pid != os.getpid() and not self._over:
-            raise MCPClosedError("the call belongs to the process that made it, not to its fork", outcome="unknown")
 
     def running(self) -> bool:
         return self._began and not self.done()
@@ -67,7 +59,6 @@ class ToolFuture(_Future):
     def cancel(self) -> bool:
         if not super().cancel():
             return False
-        self._over = True
         with self._lock:
             first, self._notified = not self._notified, True
         if first:
@@ -110,7 +101,6 @@ class ToolFuture(_Future):
     def _finish(self, settle: Callable[[], None]) -> None:
         try:
             settle()
-            self._over = True
         except concurrent.futures.InvalidStateError:
             pass  # it was cancelled meanwhile
 
@@ -124,8 +114,7 @@ def _after_fork_in_child() -> None:
     _open.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+in_child(_after_fork_in_child)
 
 
 class Background:

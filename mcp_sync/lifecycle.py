@@ -24,7 +24,7 @@ from .closing import end
 from .connection import Connection
 from .deadline import Deadline, check_timeout
 from .errors import MCPClientError, MCPClosedError, MCPProtocolError, MCPServerError, MCPUsageError
-from .forks import disown
+from .forks import disown, in_child, notice
 from .handlers import Handlers
 from .opening import Opener
 from .protocol.conversations import Negotiated, list_pages
@@ -49,6 +49,7 @@ class Lifecycle:
     def __init__(
         self, server: Union[Remote, Command], config: MCPClientConfig, handlers: Handlers, opener: Opener
     ) -> None:
+        notice()
         self._server = server
         self._config = config
         self._handlers = handlers
@@ -83,6 +84,7 @@ class Lifecycle:
 
     @property
     def _connection(self) -> Connection:
+        notice()
         return self._holder.connection
 
     def _last_negotiated(self) -> Optional[Negotiated]:
@@ -377,8 +379,9 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(_at_exit)
+in_child(_after_fork_in_child, last=True)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork)
 
 
 def _quietly(action: Callable[[], object]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Type
 from .connection import Connection
 from .deadline import Deadline
 from .errors import MCPClientError, MCPClosedError
+from .forks import notice
 from .handlers import notification_of
 from .protocol.messages import Message
 
@@ -109,6 +110,7 @@ class ChangeStream:
                 any more.
         """
         deadline = Deadline(timeout)
+        notice()
         while True:
             with self._condition:
                 while not self._backlog and not self._session_changed and not self._closed and not deadline.expired:

@@ -13,7 +13,6 @@ does not hold any more.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -29,6 +28,7 @@ from .errors import (
     MCPUsageError,
     may_pass,
 )
+from .forks import in_child
 from .link import Link
 from .protocol.revisions import REVISIONS
 from .protocol.urls import public_url
@@ -66,8 +66,7 @@ def _after_fork_in_child() -> None:
     _memory_lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+in_child(_after_fork_in_child)
 
 
 class Opener:

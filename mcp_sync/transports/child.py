@@ -23,6 +23,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 from ..deadline import Deadline
 from ..errors import MCPClientError, MCPConnectionError
+from ..forks import in_child
 from ..protocol.escape import excerpt
 from .pipes import CAN_POLL, Descriptors, Pipes, PolledPipes, PumpedPipes
 
@@ -341,5 +342,4 @@ def _after_fork_in_child() -> None:
     _living.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+in_child(_after_fork_in_child)

@@ -32,6 +32,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from ..forks import in_child
 from .exchange import Exchange, current, shut_down
 from .heads import WholeHeadResponse
 from .redaction import quiet_urllib3
@@ -383,5 +384,4 @@ def _after_fork_in_child() -> None:
             connections.__init__(connections.maxsize)  # type: ignore[misc]  # the same object: a finalizer has it
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+in_child(_after_fork_in_child)

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Dict, Optional
 
+from ..forks import in_child
+
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
@@ -183,5 +185,4 @@ def _after_fork_in_child() -> None:
     current.exchange = None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+in_child(_after_fork_in_child)

@@ -18,6 +18,8 @@ import threading
 import weakref
 from typing import Any, Optional, Set, Union
 
+from ..forks import in_child
+
 __all__ = ["CAN_POLL", "Descriptors", "Pipes", "PolledPipes", "PumpedPipes"]
 
 CAN_POLL = hasattr(select, "poll") and sys.platform != "win32"
@@ -58,8 +60,7 @@ def _after_fork_in_child() -> None:
         descriptors.close_all()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+in_child(_after_fork_in_child)
 
 
 class PolledPipes:
