@@ -23,14 +23,15 @@ _SHARED = {"mcp-sync-watch"}
 _PATIENCE = 3.0
 
 
-# Folders that need an environment of their own for each server, and minutes.
-_ON_REQUEST = {"interop": "--interop", "conformance": "--interop", "benchmarks": "--benchmarks"}
+# Folders that need programs of other people, or an environment of their own for each server, and minutes.
+_ON_REQUEST = {"interop": "--interop", "conformance": "--interop", "benchmarks": "--benchmarks", "process": "--process"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--interop", action="store_true", help="talk to real servers, and run the conformance suite")
     parser.addoption("--soak", action="store_true", help="make the loads as large as they get")
     parser.addoption("--fuzz", type=int, default=0, metavar="SECONDS", help="run the coverage-guided fuzzer so long")
+    parser.addoption("--process", action="store_true", help="run inside web servers, task queues and pools")
     parser.addoption("--benchmarks", action="store_true", help="compare the speed of clients")
 
 
