@@ -25,6 +25,7 @@ from .errors import MCPClientError, MCPConnectionError
 from .forks import inherited
 from .heartbeat import Heartbeat
 from .protocol.messages import Message, RequestId, matching_id, shown
+from .signals import from_signal_handler
 from .transports.exchange import ANSWERED, CLOSED, Exchange, watch
 
 __all__ = ["Dispatcher", "Waiter"]
@@ -290,7 +291,9 @@ class Dispatcher:
         for message in messages:
             try:
                 self._route_one(message, via)
-            except Exception:  # noqa: BLE001  # one bad message must not keep the others from their callers
+            except Exception as exc:  # one bad message must not keep the others from their callers
+                if from_signal_handler(exc) is not None:
+                    raise
                 _log.exception("a message could not be routed")
 
     def _route_one(self, message: Message, via: Optional[Waiter]) -> None:

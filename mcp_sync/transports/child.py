@@ -25,6 +25,7 @@ from ..deadline import Deadline
 from ..errors import MCPClientError, MCPConnectionError
 from ..forks import in_child
 from ..protocol.escape import excerpt
+from ..signals import from_signal_handler
 from .pipes import CAN_POLL, Descriptors, Pipes, PolledPipes, PumpedPipes
 
 __all__ = ["Child", "Line", "Stdin", "environment", "start_error"]
@@ -120,7 +121,9 @@ class Stdin:
             self._busy = line.had_turn = True
             while pipes.written < end and not (is_over() or deadline.expired or pipes.in_doubt):
                 pipes.write(data[pipes.written - end :], deadline.remaining)
-        except OSError:
+        except OSError as exc:
+            if from_signal_handler(exc) is not None:
+                raise
             line.refused = True
         finally:
             self._busy = False

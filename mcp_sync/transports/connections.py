@@ -33,6 +33,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from ..forks import in_child
+from ..signals import from_signal_handler
 from .exchange import Exchange, current, shut_down
 from .heads import WholeHeadResponse
 from .redaction import quiet_urllib3
@@ -202,10 +203,12 @@ class InterruptibleConnection(HTTPConnection):
                 break
             try:
                 return self._connect_to(family, kind, proto, address, left)
-            except socket.timeout:
-                continue  # one dead address; the next gets what is left
             except OSError as exc:
-                failure = exc
+                if from_signal_handler(exc) is not None:
+                    raise
+                if not isinstance(exc, socket.timeout):
+                    failure = exc
+                # One dead address; the next gets what is left.
         if failure is not None:
             raise NewConnectionError(self, f"Failed to establish a new connection: {failure}") from failure
         raise ConnectTimeoutError(self, f"Connection to {self.host} timed out. (connect timeout={timeout})")

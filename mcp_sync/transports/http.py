@@ -36,6 +36,7 @@ from ..errors import (
     MCPUsageError,
 )
 from ..protocol.urls import public_url, resolve_redirect, without_user_info
+from ..signals import from_signal_handler
 from .connections import Adapter, make_interruptible
 from .credentials import AsGiven, Cookies, read_auth
 from .direct import Route
@@ -199,6 +200,9 @@ class HTTP:
             raise
         except BaseException as exc:
             self._end(exchange)
+            raised = from_signal_handler(exc)
+            if raised is not None:
+                raise raised from None
             if not isinstance(exc, Exception):
                 raise
             if self._brought is not None and exchange.connection is None:

@@ -19,6 +19,7 @@ import weakref
 from typing import Any, Optional, Set, Union
 
 from ..forks import in_child
+from ..signals import from_signal_handler
 
 __all__ = ["CAN_POLL", "Descriptors", "Pipes", "PolledPipes", "PumpedPipes"]
 
@@ -125,9 +126,10 @@ class PolledPipes:
         try:
             count = os.write(self._stdin, data)
         except OSError as exc:
-            self.in_doubt = False
             if isinstance(exc, BlockingIOError):
+                self.in_doubt = False
                 return False
+            self.in_doubt = from_signal_handler(exc) is not None
             raise
         self.written += count
         self.in_doubt = False

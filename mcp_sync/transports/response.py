@@ -12,6 +12,7 @@ from urllib3.response import HTTPResponse
 
 from ..errors import MCPClientError, MCPProtocolError
 from ..protocol.escape import excerpt
+from ..signals import from_signal_handler
 from .chunked import read_chunks, wire_of
 from .exchange import Exchange, watch
 from .failures import translate
@@ -90,6 +91,9 @@ class Response:
         except MCPClientError:
             raise
         except Exception as exc:  # noqa: BLE001  # translate() knows what to make of it
+            raised = from_signal_handler(exc)
+            if raised is not None:
+                raise raised from None
             error = translate(exc, self.exchange, self.url, None)
         raise error
 
@@ -132,6 +136,9 @@ class Response:
         except MCPClientError:
             raise
         except Exception as exc:  # noqa: BLE001  # translate() knows what to make of it
+            raised = from_signal_handler(exc)
+            if raised is not None:
+                raise raised from None
             error = translate(exc, self.exchange, self.url, None)
         if error is not None:
             raise error

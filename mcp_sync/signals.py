@@ -1,0 +1,48 @@
+"""Exceptions of the user's signal handlers: they come out of any line of ours, and are not ours to explain.
+
+Runs on: the thread that caught an exception; only the main thread runs signal handlers.
+
+A handler of SIGALRM that raises TimeoutError, or Celery's of SIGUSR1 that raises SoftTimeLimitExceeded, means the whole
+of what the main thread does. Taken for a broken connection it would be handled by whoever retries those.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import threading
+from types import CodeType
+from typing import Optional, Set
+
+__all__ = ["from_signal_handler"]
+
+
+def from_signal_handler(error: Optional[BaseException]) -> Optional[BaseException]:
+    """The exception that a signal handler raised, if ``error`` is that or comes of it; else None."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return None
+    handlers = _handlers()
+    seen: Set[int] = set()
+    while handlers and error is not None and id(error) not in seen:
+        seen.add(id(error))
+        step = error.__traceback__
+        while step is not None:
+            if step.tb_frame.f_code in handlers:
+                return error
+            step = step.tb_next
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _handlers() -> Set[CodeType]:
+    """The code of the functions that handle signals now."""
+    found = set()
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        for function in (handler, getattr(type(handler), "__call__", None)):  # noqa: B004  # for its code
+            code = getattr(function, "__code__", None)
+            if isinstance(code, CodeType):
+                found.add(code)
+    return found
