@@ -15,7 +15,7 @@ from tests.support.scripts import run_script
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 _BEGIN = """
-import concurrent.futures, ctypes, json, os, sys, threading
+import concurrent.futures, ctypes, json, os, sys, threading, time
 from mcp_sync import MCPClient, MCPClientError
 client = MCPClient(json.loads(sys.argv[1]), transport=sys.argv[2], timeout=20).connect()
 
@@ -37,8 +37,13 @@ def fork_by(how, child):
     os.waitpid(pid, 0)
     return json.loads(answer)
 """
-# Calls fork(2) with the interpreter locked, as uWSGI does: no hook of Python's runs.
-_UNTOLD = "untold = lambda: ctypes.PyDLL(None).fork()\n"
+# Calls fork(2) with the interpreter locked, as uWSGI does: no hook of Python's runs. A thread that waits for that lock
+# at this moment would break it in the child, whoever's thread it is, so they are given the time to come to rest.
+_UNTOLD = """
+def untold():
+    time.sleep(0.3)
+    return ctypes.PyDLL(None).fork()
+"""
 
 
 @over(*STREAMS)
