@@ -10,6 +10,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
 
+from .closing import stay_at_exit
 from .deadline import Deadline
 from .dispatcher import Waiter
 from .errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError
@@ -234,6 +235,7 @@ class Call:
             self._link.cancel(self.id, reason)
 
     def _with_context(self, error: MCPClientError) -> MCPClientError:
+        stay_at_exit()
         return error.during(
             server=self._link.server,
             method=self._method,

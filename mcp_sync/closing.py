@@ -1,4 +1,5 @@
-"""Closing from any place at any moment: the work is done on a thread of its own, and the caller only waits for it.
+"""Closing from any place at any moment: the work is done on a thread of its own, and the caller only waits for it. And
+what the program's end means for threads that are still calling.
 
 Runs on: ``end`` on any thread, inside a signal handler or a finalizer too; the work on a daemon thread.
 
@@ -13,18 +14,42 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Callable, Optional
 
 from .deadline import Deadline
 
-__all__ = ["end"]
+__all__ = ["begin_exit", "end", "stay_at_exit"]
 
 # How long somebody who may have interrupted code of ours waits: it may hold what the work waits for.
 _INTERRUPTING_SECONDS = 0.5
 _PACKAGE = __name__.partition(".")[0]
+_SETTLING = ("mcp-sync-call", "mcp-sync-map")
 # Programs around the client, which hold nothing of it.
 _AROUND = tuple(f"{_PACKAGE}.{name}" for name in ("cli", "demo", "integrations", "testing", "__main__"))
+# How long a thread stays whose call the program's end has cut short: longer than what is left of the program.
+_STAY_SECONDS = 3.0
+_exiting = False
+
+
+def begin_exit() -> None:
+    """The program has come to its end, and its clients are being closed."""
+    global _exiting
+    _exiting = True
+
+
+def stay_at_exit() -> None:
+    """Called before a failed call is reported: at the program's end a daemon thread stays where it is, as daemon
+    threads do, until the program is gone. Otherwise it would print a traceback of what nobody can change.
+
+    For a while, since it may hold a lock that the program needs to end. Threads of ours that settle futures go on:
+    somebody may wait for those.
+    """
+    if _exiting:
+        thread = threading.current_thread()
+        if thread.daemon and not thread.name.startswith(_SETTLING):
+            time.sleep(_STAY_SECONDS)
 
 
 def end(work: Callable[[], None], deadline: Deadline) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
 from .cache import ResultCache
 from .catalog import Catalog
+from .closing import stay_at_exit
 from .deadline import Deadline
 from .errors import (
     HTTPStatusError,
@@ -187,15 +188,16 @@ class Connection:
         """
         notice()
         with self._lock:
-            if self._closed:
-                raise self._closed_error()
-            link = self._link
-            if link is not None and not link.lost.is_set():
+            closed, link, attempt = self._closed, self._link, self._attempt
+            if not closed and link is not None and not link.lost.is_set():
                 return link
-            attempt = self._attempt
             mine = attempt is None
             if attempt is None:
-                attempt = self._attempt = _Attempt()
+                attempt = _Attempt()
+                self._attempt = None if closed else attempt
+        if closed:
+            stay_at_exit()
+            raise self._closed_error()
         if mine:
             return self._make(attempt, link, deadline)
         while not attempt.done.wait(deadline.remaining):

@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, Set
 
 from .call import Call
+from .closing import stay_at_exit
 from .errors import MCPClosedError
 from .forks import disown, in_child, inherited, notice
 from .workers import Workers
@@ -47,7 +48,11 @@ class ToolFuture(_Future):
 
     def result(self, timeout: Optional[float] = None) -> CallToolResult:
         notice()
-        return super().result(timeout)
+        try:
+            return super().result(timeout)
+        except MCPClosedError:
+            stay_at_exit()
+            raise
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         notice()

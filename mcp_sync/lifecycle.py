@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 from pydantic_core import ValidationError
 
 from .calling import Request
-from .closing import end
+from .closing import begin_exit, end
 from .connection import Connection
 from .deadline import Deadline, check_timeout
 from .errors import MCPClientError, MCPClosedError, MCPProtocolError, MCPServerError, MCPUsageError
@@ -351,6 +351,7 @@ def _all_clients() -> List[Lifecycle]:
 
 
 def _at_exit() -> None:
+    begin_exit()
     deadline = Deadline(_EXIT_SECONDS)
     for client in _all_clients():
         if client._holder.pid == os.getpid() and client._connection.last is not None:
