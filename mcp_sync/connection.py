@@ -361,6 +361,7 @@ class Connection:
             self._closing.set()
             for audience in self.crew.audiences:
                 audience.hear({"method": ""})
+            self.crew.settle(deadline)
             for link in links:
                 link.interrupt(self._closed_under_way)
             for link in links:

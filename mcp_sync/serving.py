@@ -16,6 +16,7 @@ import logging
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Protocol, Set
 
+from .deadline import Deadline
 from .errors import MCPClientError
 from .handlers import Handlers, Refusal
 from .protocol.escape import excerpt
@@ -27,6 +28,8 @@ __all__ = ["Audience", "Crew", "Serving"]
 _log = logging.getLogger(__name__)
 
 _RELATED_TASK = "io.modelcontextprotocol/related-task"
+# How long close() waits for what the server is still to be told.
+_ERRAND_SECONDS = 0.5
 
 
 class Audience(Protocol):
@@ -59,6 +62,10 @@ class Crew:
     @property
     def audiences(self) -> List[Audience]:
         return self._audiences
+
+    def settle(self, deadline: Deadline) -> None:
+        """Let cancellations go out: who has just left a call expects that the server is told."""
+        self.errands.settle(deadline.sooner(_ERRAND_SECONDS).remaining)
 
     def close(self) -> None:
         for workers in (self.handlers, self.notices, self.errands, self.pings, self.refusals):

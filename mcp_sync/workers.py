@@ -71,6 +71,15 @@ class Workers:
                     return False
         return True
 
+    def settle(self, seconds: float) -> None:
+        """Wait until what was submitted so far is done, for a pool of one thread; ``seconds`` at most."""
+        with self._condition:
+            if not self._jobs and self._idle == self._threads:
+                return
+        done = threading.Event()
+        if self.submit(done.set):
+            done.wait(seconds)
+
     def close(self) -> None:
         """Forget what waits, and let the workers end after the job they are at.
 

@@ -28,7 +28,7 @@ from mcp_sync.errors import (
     ToolError,
 )
 
-EVERY = [getattr(errors, name) for name in errors.__all__]
+EVERY = [found for name in errors.__all__ if inspect.isclass(found := getattr(errors, name))]
 CONTEXT = {
     "server": "http://a/mcp",
     "method": "tools/call",

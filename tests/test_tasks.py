@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -142,6 +143,36 @@ def test_a_stream_that_is_left_cancels_its_task(modern: ModernServer, client: MC
     with within(), client.stream_tool("work", timeout=LONG) as stream:
         next(stream)
     assert modern.wait_for_method("tasks/cancel")
+
+
+def test_close_lets_cancellations_go_out_first(modern: ModernServer, client: MCPClient) -> None:
+    cancelled = threading.Semaphore(0)
+
+    def cancel(asked: Asked) -> None:
+        time.sleep(0.1)
+        asked.answer({"resultType": "complete"})
+        cancelled.release()
+
+    modern.methods["tasks/cancel"] = cancel
+    script(modern, working(statusMessage="half"))
+    with within():
+        for _ in range(3):
+            with client.stream_tool("work", timeout=LONG) as stream:
+                next(stream)
+        client.close()
+    assert all(cancelled.acquire(timeout=LONG) for _ in range(3))
+
+
+def test_close_does_not_wait_for_a_server_that_is_silent_about_a_cancellation(
+    modern: ModernServer, client: MCPClient
+) -> None:
+    modern.methods["tasks/cancel"] = lambda asked: None
+    script(modern, working(statusMessage="half"))
+    with client.stream_tool("work", timeout=LONG) as stream:
+        next(stream)
+    assert modern.wait_for_method("tasks/cancel")
+    with within(2):
+        client.close()
 
 
 def test_close_wakes_who_follows_a_task(modern: ModernServer, client: MCPClient) -> None:

@@ -187,3 +187,19 @@ def test_a_system_without_threads_to_give_refuses_the_job(monkeypatch: pytest.Mo
     assert ran.wait(PATIENCE)
     pool.close()
     wait_for_none("mcp-sync-test-h")
+
+
+def test_settling_waits_for_what_was_submitted_and_no_longer_than_it_may() -> None:
+    pool = Workers("mcp-sync-test-i", threads=1, backlog=10)
+    pool.settle(PATIENCE)  # nothing is to be waited for
+    assert alive("mcp-sync-test-i") == 0
+    go, ran = threading.Event(), threading.Event()
+    pool.submit(lambda: ran.set() if go.wait(PATIENCE) else None)
+    pool.settle(0.05)
+    assert not ran.is_set()
+    threading.Timer(0.05, go.set).start()
+    pool.settle(PATIENCE)
+    assert ran.is_set()
+    pool.close()
+    pool.settle(PATIENCE)
+    wait_for_none("mcp-sync-test-i")
