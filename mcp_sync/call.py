@@ -16,6 +16,7 @@ from .dispatcher import Waiter
 from .errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError
 from .forks import notice
 from .protocol.messages import Message, request, result_of, shown
+from .signals import from_signal_handler
 from .transports.exchange import ANSWERED
 
 if TYPE_CHECKING:
@@ -98,11 +99,14 @@ class Call:
                 self._abandon(exc.outcome != "not_sent" and exc.outcome != "refused", _reason(exc))
                 if pumped:
                     self._stop_pump(exc)
-        except BaseException:
+        except BaseException as exc:
             self._abandon(True, "the caller gave up")
             if pumped:
                 self._stop_pump(MCPCancelledError("the caller gave up", outcome="unknown"))
-            raise
+            raised = from_signal_handler(exc)
+            if raised is None or raised is exc:
+                raise
+            raise raised from None
         if waiter.answer is not None:
             # It came all the same, and so did what the server sent before it.
             batch = waiter.take() if waiter.wants is not None else []

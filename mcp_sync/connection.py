@@ -219,8 +219,9 @@ class Connection:
             link = self._open_patiently(lost, deadline)
             with self._lock:
                 closed = self._closed
+                self._opening = None
                 if not closed:
-                    self._link, self._opening = link, None
+                    self._link = link
             if closed:
                 link.interrupt(self._gave_up)
                 link.close(Deadline(self.config.close_timeout))
@@ -239,9 +240,10 @@ class Connection:
             raise
         finally:
             with self._lock:
-                self._attempt = None
-                self._opening = None
+                self._attempt, opened = None, self._opening is not None
             attempt.done.set()
+            if opened:
+                self.discard()  # an interrupt came between its opening and its use
         raise error
 
     def _retire(self, lost: Optional[Link], deadline: Deadline) -> None:

@@ -27,6 +27,7 @@ from .heartbeat import Heartbeat
 from .protocol.messages import Message, RequestId, matching_id, shown
 from .signals import from_signal_handler
 from .transports.exchange import ANSWERED, CLOSED, Exchange, watch
+from .wake import Wake
 
 __all__ = ["Dispatcher", "Waiter"]
 
@@ -69,7 +70,7 @@ class Waiter:
     def __init__(self, id: RequestId, wants: Optional[str] = None) -> None:
         self.id = id
         self.wants = wants
-        self.event = threading.Event()
+        self.event = Wake()
         self.answer: Optional[Message] = None
         self.failure: Optional[Failure] = None
         # What came for this call and was not read yet. The dispatcher appends, the caller takes.
@@ -77,7 +78,7 @@ class Waiter:
         self.dropped = 0
         # The HTTP request that carries the call, to be stopped when the answer comes by another way.
         self.exchange: Optional[Exchange] = None
-        self._room: Optional[threading.Event] = None
+        self._room: Optional[Wake] = None
         self._behind = False
 
     def under_way(self, exchange: Exchange) -> None:
@@ -89,11 +90,9 @@ class Waiter:
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait until something has come; False when the deadline passed."""
-        event = self.event
-        while not event.wait(deadline.remaining):
+        while not self.event.wait(deadline.remaining):
             if deadline.expired:
                 return False
-        event.clear()
         return True
 
     def take(self) -> List[Message]:
@@ -120,7 +119,7 @@ class Waiter:
 
     def _makes_room(self) -> bool:
         if not self._behind:
-            self._room = threading.Event()
+            self._room = Wake()
             self.event.set()
             if len(self.inbox) >= _INBOX_SIZE:
                 self._room.wait(_PATIENCE)
@@ -143,6 +142,7 @@ class Dispatcher:
         asked: gets the requests of the server; must not block.
         notified: gets the notifications that belong to no call; must not block.
         wants_progress: whether ``notified`` gets progress too.
+        on_ending: is told once, by the reader, while what came by the stream is still being routed.
         on_lost: is told once, before all waiters, that the shared stream is gone.
     """
 
@@ -152,10 +152,12 @@ class Dispatcher:
         notified: Callable[[Message], None],
         on_lost: Callable[[MCPClientError], None],
         wants_progress: bool = False,
+        on_ending: Callable[[MCPClientError], None] = lambda error: None,
     ) -> None:
         self._wants_progress = wants_progress
         self._asked = asked
         self._notified = notified
+        self._on_ending = on_ending
         self._on_lost = on_lost
         self._queue: queue.Queue[Union[List[Message], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
         # Guards the two below.
@@ -236,6 +238,7 @@ class Dispatcher:
         with self._lock:
             first, self._ending = not self._ending, True
         if first:
+            self._on_ending(error)
             self._queue.put(error)
 
     def _run(self) -> None:

@@ -141,7 +141,7 @@ def _fresh(value: Any) -> Any:
     if isinstance(value, _RLock):
         return threading.RLock()
     if isinstance(value, threading.Condition):
-        return threading.Condition()
+        return type(value)()
     if isinstance(value, queue.Queue):
         return queue.Queue(value.maxsize)
     if isinstance(value, threading.Event):

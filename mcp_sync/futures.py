@@ -14,6 +14,8 @@ from .call import Call
 from .closing import stay_at_exit
 from .errors import MCPClosedError
 from .forks import disown, in_child, inherited, notice
+from .signals import from_signal_handler
+from .wake import SteadyCondition
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class ToolFuture(_Future):
 
     def __init__(self) -> None:
         super().__init__()
+        self._condition = SteadyCondition()
         self._call: Optional[Call] = None
         self._began = False
         # Guards the flag: only the first of two cancellations may notify.
@@ -53,6 +56,8 @@ class ToolFuture(_Future):
         except MCPClosedError:
             stay_at_exit()
             raise
+        except RuntimeError as exc:
+            raise from_signal_handler(exc) or exc  # noqa: B904  # what the interrupted wait made of an interrupt
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         notice()
@@ -100,6 +105,7 @@ class ToolFuture(_Future):
         """This process was forked from the one that makes the call."""
         if not self.done():
             super().__init__()  # whoever waits or listens is in the parent
+            self._condition = SteadyCondition()
             self._call = None
             self.set_exception(inherited())
 

@@ -169,14 +169,15 @@ class Lifecycle:
             timeout: seconds that the goodbye may take; None means ``close_timeout``.
         """
         deadline = Deadline(self._config.close_timeout if timeout is None else check_timeout(timeout))
-        if not self._connection.ended.is_set():
-            end(functools.partial(self._close, deadline), deadline)
+        connection = self._connection  # the one of now: connect() may make another before the work is begun
+        if not connection.ended.is_set():
+            end(functools.partial(self._close, connection, deadline), deadline)
 
-    def _close(self, deadline: Deadline) -> None:
+    def _close(self, connection: Connection, deadline: Deadline) -> None:
         with self._lock:
             background, operations = self._background, self._operations
             self._operations = None
-        self._connection.close(deadline)
+        connection.close(deadline)
         if background is not None:
             background.close()
         if operations is not None:

@@ -62,7 +62,9 @@ class Link:
         self.new_id = new_id
         self.server = server
         serving = make_serving(self._reply)
-        self.dispatcher = Dispatcher(serving.asked, serving.notified, self._on_lost, serving.wants_progress)
+        self.dispatcher = Dispatcher(
+            serving.asked, serving.notified, self._on_lost, serving.wants_progress, self.give_up
+        )
         self.transport = make_transport(self.dispatcher)
         if self.transport.pulse is not None and ping_interval < threading.TIMEOUT_MAX:
             self.dispatcher.heartbeat = Heartbeat(ping_interval, self._pulse, self._ping_soon)
@@ -89,7 +91,7 @@ class Link:
             audience.hear({"method": ""})
 
     def give_up(self, error: MCPClientError) -> None:
-        """The server has forgotten this session: nothing more is sent in it.
+        """The server has forgotten this session, or the stream is gone: nothing more is sent in it.
 
         What still waits for an answer may yet get it.
         """

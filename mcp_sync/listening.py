@@ -17,6 +17,7 @@ from .errors import MCPClientError, MCPClosedError
 from .forks import notice
 from .handlers import notification_of
 from .protocol.messages import Message
+from .wake import SteadyCondition
 
 if TYPE_CHECKING:
     from .protocol.types import Notification
@@ -48,7 +49,7 @@ class ChangeStream:
         self._methods = {f"notifications/{kind}/list_changed" for kind in self._kinds}
         self._uris = list(uris)
         # Guards what follows.
-        self._condition = threading.Condition(threading.Lock())
+        self._condition = SteadyCondition(threading.Lock())
         self._backlog: Deque[Message] = collections.deque()
         self._session_changed = False
         self._closed = False

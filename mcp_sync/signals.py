@@ -18,13 +18,19 @@ __all__ = ["from_signal_handler"]
 
 
 def from_signal_handler(error: Optional[BaseException]) -> Optional[BaseException]:
-    """The exception that a signal handler raised, if ``error`` is that or comes of it; else None."""
+    """The exception that a signal handler raised, if ``error`` is that or comes of it; else None.
+
+    A KeyboardInterrupt can come out of the standard library as something else: in the middle of ``Condition.wait`` as
+    "cannot release un-acquired lock".
+    """
     if threading.get_ident() != threading.main_thread().ident:
         return None
     handlers = _handlers()
     seen: Set[int] = set()
-    while handlers and error is not None and id(error) not in seen:
+    while error is not None and id(error) not in seen:
         seen.add(id(error))
+        if isinstance(error, KeyboardInterrupt):
+            return error
         step = error.__traceback__
         while step is not None:
             if step.tb_frame.f_code in handlers:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import collections
 import logging
 import threading
-from typing import Callable, Deque
+from typing import Callable, Deque, Set
+
+from .wake import SteadyCondition
 
 __all__ = ["Workers"]
 
@@ -38,9 +40,9 @@ class Workers:
         self._backlog = backlog
         self._drop_oldest = drop_oldest
         # Guards all below.
-        self._condition = threading.Condition(threading.Lock())
+        self._condition = SteadyCondition(threading.Lock())
         self._jobs: Deque[Job] = collections.deque()
-        self._threads = 0
+        self._workers: Set[threading.Thread] = set()
         self._idle = 0
         self._closed = False
         self.dropped = 0
@@ -56,25 +58,35 @@ class Workers:
                     return False
                 self._jobs.popleft()
             self._jobs.append(job)
-            if self._idle >= len(self._jobs) or self._threads >= self._limit:
+            if self._idle >= len(self._jobs) or not self._may_have_another():
                 self._condition.notify()
                 return True
-            self._threads += 1
+            return self._start()
+
+    def _may_have_another(self) -> bool:
+        if len(self._workers) >= self._limit:
+            # One whose start was interrupted may never have come to life.
+            self._workers = {worker for worker in self._workers if worker.is_alive()}
+        return len(self._workers) < self._limit
+
+    def _start(self) -> bool:
+        """Start a worker, whose first step is to wait for the lock; False where nobody will do the job."""
+        worker = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._workers.add(worker)
         try:
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            worker.start()
         except RuntimeError:
             # The system has no thread to give. If another worker is there, the job is in good hands.
-            with self._condition:
-                self._threads -= 1
-                if self._threads == 0:
-                    self._jobs.clear()
-                    return False
+            self._workers.discard(worker)
+            if not self._workers:
+                self._jobs.clear()
+                return False
         return True
 
     def settle(self, seconds: float) -> None:
         """Wait until what was submitted so far is done, for a pool of one thread; ``seconds`` at most."""
         with self._condition:
-            if not self._jobs and self._idle == self._threads:
+            if not self._jobs and self._idle == len(self._workers):
                 return
         done = threading.Event()
         if self.submit(done.set):
@@ -104,7 +116,7 @@ class Workers:
                         break
                 self._idle -= 1
                 if not self._jobs:
-                    self._threads -= 1
+                    self._workers.discard(threading.current_thread())
                     return
                 job = self._jobs.popleft()
             try:

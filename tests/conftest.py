@@ -57,7 +57,8 @@ def our_threads() -> list[str]:
     return sorted(
         thread.name
         for thread in threading.enumerate()
-        if thread.name.startswith("mcp-sync-") and thread.name not in _SHARED
+        # One whose start was interrupted is listed for ever, and never ran.
+        if thread.ident is not None and thread.name.startswith("mcp-sync-") and thread.name not in _SHARED
     )
 
 

@@ -102,6 +102,7 @@ def test_imports_point_down(name: str) -> None:
             "mcp_sync.deadline",
             "mcp_sync.forks",
             "mcp_sync.signals",
+            "mcp_sync.wake",
         )
     assert {module for module in inside if not module.startswith(below)} == set()
 

@@ -307,9 +307,11 @@ class _Pool(HTTPConnectionPool):
         try:
             if pool is not None:
                 pool.put(conn, block=False)
+                while self.pool is None and pool.queue:
+                    pool.get().close()  # it was closed meanwhile, and has emptied itself before
                 return
-        except queue.Full:
-            pass  # urllib3 would warn, of what no user of ours can change
+        except (queue.Full, queue.Empty):
+            pass  # of the former urllib3 would warn: of what no user of ours can change
         if conn is not None:
             conn.close()
 

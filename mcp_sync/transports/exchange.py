@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Dict, Optional
 
 from ..forks import in_child
+from ..wake import SteadyCondition
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -105,7 +106,7 @@ class Watch:
 
     def __init__(self) -> None:
         # Guards what follows.
-        self._condition = threading.Condition(threading.Lock())
+        self._condition = SteadyCondition(threading.Lock())
         self._watched: Dict[int, Exchange] = {}
         self._running = False
         # When the thread will look next: a new exchange wakes it only if its deadline is sooner.

@@ -338,6 +338,11 @@ class HTTP:
     def close(self) -> None:
         """Close the idle connections. Whoever reads a response closes that one."""
         self.interrupt()
+        with self._lock:
+            # Whoever was interrupted before it could read or close is not there any more: nothing else holds those.
+            for exchange in self._under_way:
+                watch.discard(exchange)
+            self._under_way.clear()
         if self._adapter is not None:
             self._adapter.close()
 

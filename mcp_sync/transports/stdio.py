@@ -154,9 +154,10 @@ class StdioTransport:
             self._verdict = verdict
             if self._cause is None:
                 self._cause = verdict
+        # In this order: a sender who is woken may try again at once, and must find the session lost.
+        self._sink.lost(verdict)
         self._ended.set()
         self._started.set()
-        self._sink.lost(verdict)  # the last act
 
     def _guarded(self, step: Callable[[], Optional[MCPClientError]]) -> Optional[MCPClientError]:
         try:
