@@ -1,0 +1,196 @@
+"""Closing and Ctrl-C before any line and at any moment of a call: nothing hangs or is left, and the client works on."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+from types import FrameType
+from typing import Any, Callable, Optional
+
+import pytest
+
+from mcp_sync import MCPClient, MCPClosedError, MCPConnectionError
+from tests.conftest import open_sockets, our_threads
+from tests.support.beds import Bed, over
+from tests.support.clock import LONG
+from tests.support.fault_server import Asked
+
+BEDS = ("sse", "http-json", "http-sse", "stateless", "stdio")
+HANG = 20.0
+
+
+class At:
+    """Runs ``do`` once, before the nth line that a thread executes in the package, as a signal handler would run."""
+
+    def __init__(self, number: int, do: Callable[[], object]) -> None:
+        self._left = number
+        self._do = do
+        self.fired = False
+        self.where = ""
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if not str(frame.f_globals.get("__name__")).startswith(("mcp_sync", "urllib3", "queue", "threading")):
+            return None
+        if event == "line" and not self.fired:
+            self._left -= 1
+            if self._left < 0:
+                self.fired = True
+                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                sys.settrace(None)
+                self._do()
+        return None if self.fired else self
+
+
+def run_with(at: At, call: Callable[[], object]) -> Optional[BaseException]:
+    """Run ``call`` on a thread of its own with ``at`` in it; what it raised. Fails where it hangs."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        sys.settrace(at)
+        try:
+            call()
+        except BaseException as exc:  # noqa: BLE001  # the test looks at it
+            errors.append(exc)
+        finally:
+            sys.settrace(None)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(HANG)
+    if thread.is_alive():
+        stack = "".join(traceback.format_stack(sys._current_frames()[thread.ident or 0]))
+        pytest.fail(f"it hangs where it is interrupted at {at.where}:\n{stack}")
+    return errors[0] if errors else None
+
+
+def call_of(client: MCPClient, what: str) -> Callable[[], object]:
+    if what == "stream":
+        return lambda: list(client.stream_tool("talk", timeout=LONG))
+    return lambda: client.call_tool("echo", {"message": "hi"}, timeout=LONG)
+
+
+def talk(asked: Asked) -> None:
+    asked.progress(1)
+    asked.text("hi")
+
+
+@over(*BEDS)
+@pytest.mark.parametrize("what", ["call", "connect", "stream"])
+def test_close_may_come_before_any_line_of_a_call(what: str, bed: Bed, request: pytest.FixtureRequest) -> None:
+    """As from a signal handler: a lock that the interrupted code holds must not keep it waiting for ever."""
+    if what == "stream" and bed.name == "http-json":
+        pytest.skip("no stream there")
+    bed.tool("talk", talk)
+    step = (7 if request.config.getoption("--soak") else 60) * (4 if what == "connect" else 1)
+    outcomes: set[str] = set()
+    for number in range(random.randrange(step), 100_000, step):
+        client = bed.make(timeout=LONG)
+        if what != "connect":
+            client.connect()
+        at = At(number, client.close)
+        error = run_with(at, call_of(client, what))
+        client.close()
+        outcomes.add(type(error).__name__)
+        assert error is None or isinstance(error, (MCPClosedError, MCPConnectionError)), (at.where, error)
+        assert not client.connected
+        if not at.fired:
+            break
+    assert "MCPClosedError" in outcomes
+
+
+@over(*BEDS)
+def test_another_thread_may_close_before_any_line_of_a_call(bed: Bed, request: pytest.FixtureRequest) -> None:
+    step = 7 if request.config.getoption("--soak") else 60
+    for number in range(random.randrange(step), 100_000, step):
+        client = bed.make(timeout=LONG).connect()
+        closers: list[threading.Thread] = []
+
+        def close(client: MCPClient = client, closers: list[threading.Thread] = closers) -> None:
+            closers.append(threading.Thread(target=client.close))
+            closers[0].start()
+
+        at = At(number, close)
+        error = run_with(at, call_of(client, "call"))
+        for thread in closers:
+            thread.join(HANG)
+            assert not thread.is_alive(), at.where
+        assert error is None or isinstance(error, (MCPClosedError, MCPConnectionError)), (at.where, error)
+        assert not at.fired or not client.connected
+        client.close()
+        if not at.fired:
+            return
+
+
+@over(*BEDS)
+# What a KeyboardInterrupt leaves half made in the standard library complains when it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers of POSIX")
+@pytest.mark.parametrize("what", ["call", "stream", "connect", "future"])
+def test_ctrl_c_may_come_at_any_moment(what: str, bed: Bed, request: pytest.FixtureRequest) -> None:
+    """A timer's signal raises KeyboardInterrupt at a random moment; the next call works, and nothing is left."""
+    if what == "stream" and bed.name == "http-json":
+        pytest.skip("no stream there")
+    bed.tool("talk", talk)
+    rounds = (1000 if request.config.getoption("--soak") else 150) // (6 if what == "connect" else 1)
+    client = bed.make(timeout=LONG)
+    client.call_tool("echo", {"message": "warm"})
+    chosen = random.Random(bed.name + what)
+    hits = 0
+
+    def interrupt(number: int, frame: Optional[FrameType]) -> None:
+        raise KeyboardInterrupt
+
+    def once() -> None:
+        if what == "connect":
+            client.close()
+            client.connect()
+        elif what == "future":
+            client.submit("echo", {"message": "hi"}).result(LONG)
+        else:
+            call_of(client, what)()
+
+    took = HANG
+    for _ in range(5):
+        start = time.monotonic()
+        once()
+        took = min(took, time.monotonic() - start)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(rounds):
+            start = time.monotonic()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chosen.uniform(1e-6, took))
+                once()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                hits += 1
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            if what == "connect":
+                client.close()
+                client.connect()
+            assert client.call_tool("echo", {"message": str(number)}, timeout=LONG).text == str(number)
+            assert time.monotonic() - start < HANG
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert hits > rounds // 10, "most calls were over before they were interrupted"
+    at = time.monotonic() + 10
+    while bed.waiting(client) and time.monotonic() < at:
+        time.sleep(0.01)  # a future that its maker never got
+    assert bed.waiting(client) == 0
+    client.close()
+    at = time.monotonic() + 10
+    while our_threads() and time.monotonic() < at:
+        time.sleep(0.01)
+    stuck = [
+        "".join(traceback.format_stack(sys._current_frames()[thread.ident or 0]))
+        for thread in threading.enumerate()
+        if thread.ident is not None and thread.name in our_threads()
+    ]
+    assert stuck == [], "\n".join(stuck)
+    assert open_sockets() < 60
