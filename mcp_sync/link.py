@@ -72,9 +72,9 @@ class Link:
         self.negotiated: Optional[Negotiated] = None
         # What requests carry; None before a revision is agreed on.
         self.stamp: Optional[Stamp] = None
-        # Set when the session is over, with the reason in ``why``: the next call opens another.
+        # Set when the session is over: the next call opens another. The reason is not kept: an exception holds the
+        # frames that it came through, and so the client, which could then never be collected.
         self.lost = threading.Event()
-        self.why: Optional[MCPClientError] = None
         # Whether anything was answered after the handshake: a server that drops each session at once is
         # approached ever more slowly.
         self.made_progress = False
@@ -83,7 +83,6 @@ class Link:
         self.because = ""
 
     def _on_lost(self, error: MCPClientError) -> None:
-        self.why = error
         self.lost.set()
         if not isinstance(error, MCPClosedError):
             _log.debug("the session with %s is lost: %s", self.server, error)
@@ -95,7 +94,8 @@ class Link:
 
         What still waits for an answer may yet get it.
         """
-        self.why = error
+        if not isinstance(error, MCPClosedError):
+            _log.debug("the session with %s is given up: %s", self.server, error)
         self.lost.set()
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
@@ -110,6 +112,26 @@ def test_callers_who_meet_it_together_open_one_new_session(server: FaultServer, 
         assert set(pool.map(call, range(8))) == {len(server.tool_list)}
     assert len(server.sent("initialize")) == 2
     assert len(server.sent("notifications/initialized")) == 2
+
+
+def test_a_client_that_is_dropped_after_its_session_was_forgotten_leaves_nothing(server: FaultServer) -> None:
+    def use() -> weakref.ref[MCPClient]:
+        client = MCPClient(server.mcp_url).connect()
+        wait_for_aside(server, client)
+        forget(server, client, status(404))
+        with pytest.raises(SessionExpiredError):
+            client.call_tool("echo", {"message": "hi"}, timeout=LONG)
+        return weakref.ref(client)
+
+    def use_and_collect() -> weakref.ref[MCPClient]:
+        gone = use()
+        gc.collect()
+        return gone
+
+    with within(), pytest.warns(ResourceWarning, match="was not closed"):
+        gone = use_and_collect()
+    assert gone() is None
+    server.wait_until(lambda: not server._wires, "all connections are closed")
 
 
 def test_a_server_that_forgets_each_session_is_not_asked_for_ever(server: FaultServer, client: MCPClient) -> None:
