@@ -20,8 +20,20 @@ __all__ = ["Route"]
 
 # Headers that say how the request is framed or where it goes: urllib3 knows what to do about them.
 _OF_THE_WIRE = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
-_NO_BODY = frozenset({"GET", "DELETE"})
+_NO_BODY = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
 _NO_RETRIES = Retry(False)
+
+
+class _Answer(HTTPResponse):
+    """A response that gives its connection back once. urllib3's forgets it only afterwards: an interrupt between, and
+    the connection is in the pool twice, and two threads read each other's answers.
+    """
+
+    def release_conn(self) -> None:
+        pool, connection = self._pool, self._connection
+        if pool is not None and connection is not None:
+            self._connection = None
+            pool._put_conn(connection)
 
 
 class Route(NamedTuple):
@@ -85,7 +97,7 @@ class Route(NamedTuple):
         return answer
 
     def _answer(self, connection: Any, method: str, response: http.client.HTTPResponse) -> HTTPResponse:
-        return HTTPResponse(
+        return _Answer(
             body=response,
             headers=HTTPHeaderDict(response.headers.items()),
             status=response.status,
