@@ -45,6 +45,8 @@ def _handlers() -> Set[CodeType]:
     found = set()
     for number in signal.valid_signals():
         handler = signal.getsignal(number)
+        if isinstance(handler, signal.Handlers):
+            continue  # no function; what calls its class is every enumeration's
         while isinstance(handler, functools.partial):
             handler = handler.func
         for function in (handler, getattr(type(handler), "__call__", None)):  # noqa: B004  # for its code

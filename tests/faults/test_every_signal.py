@@ -12,6 +12,7 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient
+from mcp_sync.signals import from_signal_handler
 from tests.support.beds import OWN, Bed, over
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, hold
@@ -127,3 +128,9 @@ def test_what_a_signal_handler_raises_while_a_post_waits_for_its_head_comes_out_
         client.call_tool("echo", timeout=LONG)
     assert caught.value is error
     assert client.call_tool("echo", {"message": "next"}, timeout=LONG).text == "next"
+
+
+def test_an_enumeration_is_not_taken_for_a_signal_handler() -> None:
+    with pytest.raises(ValueError, match="not a valid") as caught:
+        signal.Handlers(77)
+    assert from_signal_handler(caught.value) is None
