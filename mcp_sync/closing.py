@@ -28,8 +28,9 @@ _PACKAGE = __name__.partition(".")[0]
 _SETTLING = ("mcp-sync-call", "mcp-sync-map")
 # Programs around the client, which hold nothing of it.
 _AROUND = tuple(f"{_PACKAGE}.{name}" for name in ("cli", "demo", "integrations", "testing", "__main__"))
-# How long a thread stays whose call the program's end has cut short: longer than what is left of the program.
-_STAY_SECONDS = 3.0
+# How long a thread stays whose call the program's end has cut short: longer than what is left of most programs, and no
+# longer than one may be held up that waits for it.
+_STAY_SECONDS = 0.5
 _exiting = False
 
 
