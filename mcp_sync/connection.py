@@ -6,6 +6,7 @@ Runs on: any of the client's threads. It is what the threads may hold, never the
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import random
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
 from .cache import ResultCache
 from .catalog import Catalog
-from .closing import stay_at_exit
+from .closing import end, stay_at_exit
 from .deadline import Deadline
 from .errors import (
     HTTPStatusError,
@@ -136,13 +137,8 @@ class Connection:
 
     def stamp_for(self, revision: Revision) -> Stamp:
         """What requests carry under ``revision``."""
-        return Stamp(
-            revision,
-            self.config.client_info,
-            self.capabilities(revision),
-            lambda: self.log_level,
-            self.catalog.paths_of,
-        )
+        paths = self.catalog.paths_of
+        return Stamp(revision, self.config.client_info, self.capabilities(revision), lambda: self.log_level, paths)
 
     def capabilities(self, revision: Optional[Revision] = None) -> Dict[str, Any]:
         """What this client says that it can do, in ``initialize`` or under ``revision``."""
@@ -153,12 +149,17 @@ class Connection:
         return self.handlers.capabilities(extensions)
 
     def discard(self) -> None:
-        """End the link that was being opened: it leads nowhere."""
-        with self._lock:
-            link, self._opening = self._opening, None
+        """End the link that was being opened: it leads nowhere. An interrupt does not leave it half ended."""
+        link = self._opening
         if link is not None:
-            link.interrupt(self._gave_up)
-            link.close(Deadline(min(self.config.close_timeout, 2.0)))
+            deadline = Deadline(min(self.config.close_timeout, 2.0))
+            end(functools.partial(self._end, link, deadline), deadline)
+            with self._lock:
+                self._opening = None if self._opening is link else self._opening
+
+    def _end(self, link: Link, deadline: Deadline) -> None:
+        link.interrupt(self._gave_up)
+        link.close(deadline)
 
     def _make_serving(self, reply: Any) -> Serving:
         return Serving(self.handlers, self.crew, reply)
@@ -219,12 +220,9 @@ class Connection:
             link = self._open_patiently(lost, deadline)
             with self._lock:
                 closed = self._closed
-                self._opening = None
                 if not closed:
-                    self._link = link
+                    self._link, self._opening = link, None
             if closed:
-                link.interrupt(self._gave_up)
-                link.close(Deadline(self.config.close_timeout))
                 raise self._closed_error()
             return link
         except MCPClientError as exc:
@@ -240,10 +238,10 @@ class Connection:
             raise
         finally:
             with self._lock:
-                self._attempt, opened = None, self._opening is not None
+                self._attempt, left, self._opening = None, self._opening, None
             attempt.done.set()
-            if opened:
-                self.discard()  # an interrupt came between its opening and its use
+            if left is not None:  # close() or an interrupt came between its opening and its use
+                self._end(left, Deadline(self.config.close_timeout))
         raise error
 
     def _retire(self, lost: Optional[Link], deadline: Deadline) -> None:
@@ -255,10 +253,10 @@ class Connection:
             if lost is not None:
                 self._retired.append(lost)
             done = [link for link in self._retired if link.dispatcher.waiting == 0]
-            self._retired = [link for link in self._retired if link not in done]
         for link in done:
-            link.interrupt(self._gave_up)
-            link.close(Deadline(min(deadline.remaining, self.config.close_timeout)))
+            self._end(link, Deadline(min(deadline.remaining, self.config.close_timeout)))
+        with self._lock:
+            self._retired = [link for link in self._retired if link not in done]
 
     def _open_patiently(self, lost: Optional[Link], deadline: Deadline) -> Link:
         """Open a session. The first time, one attempt; after a loss, some more, ever further apart."""
@@ -363,7 +361,8 @@ class Connection:
             self._closing.set()
             for audience in self.crew.audiences:
                 audience.hear({"method": ""})
-            self.crew.settle(deadline)
+            # Nobody who waits is to be kept waiting for what others have left.
+            self.crew.settle(deadline, is_awaited=any(link.callers_waiting for link in links))
             for link in links:
                 link.interrupt(self._closed_under_way)
             for link in links:

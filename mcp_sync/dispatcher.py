@@ -235,11 +235,10 @@ class Dispatcher:
 
     def lost(self, error: MCPClientError) -> None:
         """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
-        with self._lock:
-            first, self._ending = not self._ending, True
-        if first:
+        if not self._ending:
             self._on_ending(error)
             self._queue.put(error)
+            self._ending = True  # last: where an interrupt comes before, the next call says it again
 
     def _run(self) -> None:
         while True:

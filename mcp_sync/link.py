@@ -79,6 +79,8 @@ class Link:
         # approached ever more slowly.
         self.made_progress = False
         self._listens = False
+        # How many of those who wait are errands, for which nobody waits.
+        self._errands = 0
         # Why the server is talked to as it is, for the log.
         self.because = ""
 
@@ -102,6 +104,11 @@ class Link:
     def is_stateful(self) -> bool:
         """Whether there is a session that the server remembers things in."""
         return self.stamp is None or self.stamp.revision.has_handshake
+
+    @property
+    def callers_waiting(self) -> bool:
+        """Whether anybody waits for an answer."""
+        return self.dispatcher.waiting > self._errands
 
     # Sending
 
@@ -161,10 +168,13 @@ class Link:
         """Send a request off the caller's path, whose answer does not matter."""
 
         def ask() -> None:
+            self._errands += 1  # on the one thread that does errands
             try:
                 self.call(method, params, Deadline(_CANCEL_SECONDS))
             except MCPClientError as exc:
                 _log.debug("%s was not heard: %s", method, exc)
+            finally:
+                self._errands -= 1
 
         self._crew.errands.submit(ask)
 

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _RELATED_TASK = "io.modelcontextprotocol/related-task"
 # How long close() waits for what the server is still to be told.
 _ERRAND_SECONDS = 0.5
+_SHORT_SECONDS = 0.05
 
 
 class Audience(Protocol):
@@ -63,9 +64,13 @@ class Crew:
     def audiences(self) -> List[Audience]:
         return self._audiences
 
-    def settle(self, deadline: Deadline) -> None:
-        """Let cancellations go out: who has just left a call expects that the server is told."""
-        self.errands.settle(deadline.sooner(_ERRAND_SECONDS).remaining)
+    def settle(self, deadline: Deadline, *, is_awaited: bool) -> None:
+        """Let cancellations go out: who has just left a call expects that the server is told.
+
+        Parameters:
+            is_awaited: whether somebody waits for the end.
+        """
+        self.errands.settle(deadline.sooner(_SHORT_SECONDS if is_awaited else _ERRAND_SECONDS).remaining)
 
     def close(self) -> None:
         for workers in (self.handlers, self.notices, self.errands, self.pings, self.refusals):

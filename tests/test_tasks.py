@@ -175,6 +175,25 @@ def test_close_does_not_wait_for_a_server_that_is_silent_about_a_cancellation(
         client.close()
 
 
+def test_close_wakes_others_at_once_where_a_cancellation_is_not_answered(
+    modern: ModernServer, client: MCPClient
+) -> None:
+    modern.methods["tasks/cancel"] = lambda asked: None
+    modern.tools["never"] = lambda asked: None
+    script(modern, working(statusMessage="half"))
+    with client.stream_tool("work", timeout=LONG) as stream:
+        next(stream)
+    assert modern.wait_for_method("tasks/cancel")
+    call = client.submit("never", timeout=LONG)
+    woken: list[float] = []
+    call.add_done_callback(lambda future: woken.append(time.monotonic()))
+    modern.wait_until(lambda: client._connection.last.dispatcher.waiting == 2, "both wait")  # type: ignore[union-attr]
+    start = time.monotonic()
+    client.close()
+    assert call.exception(LONG) is not None
+    assert woken[0] - start < 0.4, "it waited for the errand"
+
+
 def test_close_wakes_who_follows_a_task(modern: ModernServer, client: MCPClient) -> None:
     script(modern, task("working", pollIntervalMs=30_000))
     call = client.submit("work", timeout=LONG)
