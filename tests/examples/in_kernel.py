@@ -7,6 +7,7 @@ Runs in a process of its own: Jupyter's libraries keep an event loop, with its s
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any, Callable, Optional
 
 import nbformat
@@ -14,6 +15,8 @@ from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 SECONDS = 60
+# Seconds from the button to the end of the cell.
+AT_ONCE = 3.0
 KERNEL = "python3"  # which stands for the interpreter that runs this
 notebooks: Any = nbformat  # it says that it is typed, and is not
 
@@ -25,23 +28,38 @@ def execute(path: str) -> None:
 
 
 def interrupt(path: str) -> None:
-    """Run the notebook's first cell of code, interrupt a call that works, and call again; write how each one ended."""
+    """Run the notebook's first cell of code, interrupt calls of several kinds while they work, and call again; write
+    how each one ended, and whether it took longer than it should.
+    """
     first = next(cell.source for cell in notebooks.read(path, as_version=4).cells if cell.cell_type == "code")
     manager, kernel = start_new_kernel(startup_timeout=SECONDS, kernel_name=KERNEL)
 
+    pressed: list[float] = []
+
     def run(code: str, on_output: Optional[Callable[[Any], None]] = None) -> None:
         hook = on_output or (lambda message: None)
+        pressed.clear()
         ended = kernel.execute_interactive(code, timeout=SECONDS, output_hook=hook)["content"]
-        sys.stdout.write(f"{ended.get('ename', ended['status'])}\n")
+        late = " late" if pressed and time.monotonic() - pressed[0] > AT_ONCE else ""
+        sys.stdout.write(f"{ended.get('ename', ended['status'])}{late}\n")
 
     def press_stop(message: Any) -> None:
-        if message["msg_type"] == "stream":
+        if message["msg_type"] == "stream" and not pressed:
+            pressed.append(time.monotonic())
             manager.interrupt_kernel()
 
+    soon = 'import threading; threading.Timer(0.5, print, ["it works"]).start()\n'
     try:
         run(first)
-        run('client.call_tool("generate_numbers", {"count": 2000}, on_progress=print)', press_stop)
-        run('assert client.call_tool("echo", {"message": "still here"}).text == "still here"')
+        for code in (
+            'client.call_tool("generate_numbers", {"count": 2000}, on_progress=print)',
+            soon + 'client.call_tool("generate_numbers", {"count": 2000})',
+            'for event in client.stream_tool("generate_numbers", {"count": 2000}): print(event)',
+            soon + 'client.submit("generate_numbers", {"count": 2000}).result()',
+            soon + 'client.map("generate_numbers", [{"count": 2000}] * 4)',
+        ):
+            run(code, press_stop)
+            run('assert client.call_tool("echo", {"message": "still here"}).text == "still here"')
         run("client.close()")
     finally:
         kernel.stop_channels()

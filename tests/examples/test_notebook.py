@@ -58,7 +58,7 @@ def test_every_cell_does_what_it_says(demo_url: str) -> None:
 
 
 def test_interrupting_the_kernel_stops_the_call_and_nothing_else(demo_url: str) -> None:
-    assert in_kernel("interrupt", demo_url).splitlines() == ["ok", "KeyboardInterrupt", "ok", "ok"]
+    assert in_kernel("interrupt", demo_url).splitlines() == ["ok", *["KeyboardInterrupt", "ok"] * 5, "ok"]
 
 
 # A server that writes to stderr, an escape included, and ends; first as it comes, then with logging.
