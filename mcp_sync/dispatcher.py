@@ -1,10 +1,16 @@
 """Who waits for which answer: the queue's only consumer, and the table of waiters with the one lock that guards it.
 
-Runs on: one dispatcher thread per session that has a shared stream, and any thread that brings in the answer to a
-request of its own.
+Runs on: one dispatcher thread per session that has a shared stream, the transport's reader, and any thread that brings
+in the answer to a request of its own.
 
-    reader --arrived()--> queue.Queue --> dispatcher thread --route()--> Waiter --Event--> caller
+    reader --arrived()--> queue.Queue --> dispatcher thread --route()--> Waiter --Wake--> caller
+      `-- an answer alone ------------------------------------------------^
                                     caller with its own response --route()--^
+
+What may take time, the server's requests, notifications and the events of a call, goes through the queue, so that the
+reader is never kept. The answer to a caller who wants nothing else takes none: the reader gives it straight to the
+waiter, unless something before it is still in the queue. That saves two of the four times that threads wait for each
+other in a call, a quarter of what it costs.
 
 Whoever takes a waiter out of the table settles it, so it is settled once. Nothing here runs user code: what the server
 asks goes to the handlers, whose threads do.
@@ -160,6 +166,9 @@ class Dispatcher:
         self._on_ending = on_ending
         self._on_lost = on_lost
         self._queue: queue.Queue[Union[List[Message], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
+        # Batches that were put into the queue (the reader counts), and that were routed (the dispatcher thread does).
+        self._queued = 0
+        self._routed = 0
         # Guards the two below.
         self._lock = threading.Lock()
         self._waiters: Dict[RequestId, Waiter] = {}
@@ -231,7 +240,23 @@ class Dispatcher:
 
     def arrived(self, messages: List[Message]) -> None:
         """Messages came on the shared stream (called by the transport's reader)."""
-        self._queue.put(messages)
+        if self._queued == self._routed:
+            messages = self._after_the_answers(messages)
+        if messages:
+            self._queued += 1
+            self._queue.put(messages)
+
+    def _after_the_answers(self, messages: List[Message]) -> List[Message]:
+        """Settle the callers whose answers come first, and return what is left from the first message on that is not
+        the answer to a caller who wants nothing else.
+        """
+        for position, message in enumerate(messages):
+            key = None if "method" in message else matching_id(message.get("id"))
+            waiter = None if key is None else self._waiters.get(key)
+            if waiter is None or waiter.wants is not None:
+                return messages[position:] if position else messages
+            self.route([message])
+        return []
 
     def lost(self, error: MCPClientError) -> None:
         """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
@@ -249,6 +274,8 @@ class Dispatcher:
                 self.abandon(_copies_of(item))
                 return
             self.route(item)
+            del item  # an answer may be large, and the next message far
+            self._routed += 1
 
     def _next(self) -> Union[List[Message], MCPClientError]:
         heartbeat = self.heartbeat
@@ -326,7 +353,7 @@ class Dispatcher:
             return
         waiter.settle(answer)
         exchange = waiter.exchange
-        if exchange is not None and via is None:
+        if exchange is not None and via is None and not exchange.over:
             watch.settle(exchange, ANSWERED, _POST_GRACE)
 
     def _progressed(self, message: Message, via: Optional[Waiter]) -> None:

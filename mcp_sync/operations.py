@@ -69,9 +69,7 @@ class Operations:
                 framer = Framer(self._limit)
                 for chunk in response.chunks():
                     for event in framer.feed(chunk):
-                        yield _value(
-                            event.data if isinstance(event.data, str) else event.data.decode("utf-8", "replace")
-                        )
+                        yield _value(event.text)
                 return
             for line in self._lines(response):
                 yield _value(line.decode("utf-8", "replace"))

@@ -11,6 +11,7 @@ The watch bounds the whole exchange: at its deadline it shuts the socket down, w
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -50,7 +51,7 @@ class Exchange:
     ``stop`` may be called by any thread at any time; everything else belongs to the thread that made it.
     """
 
-    __slots__ = ("_lock", "connection", "deadline_at", "departed", "pid", "raw", "reason", "sent", "stopped")
+    __slots__ = ("_lock", "connection", "deadline_at", "departed", "over", "pid", "raw", "reason", "sent", "stopped")
 
     def __init__(self, deadline_at: float) -> None:
         # Guards the pair of ``connection`` and ``stopped``.
@@ -61,6 +62,8 @@ class Exchange:
         # Set when the request is on its way, for whoever waits for that; connections of urllib3's own do not tell.
         self.departed: Optional[threading.Event] = None
         self.stopped: Optional[str] = None
+        # The response was read to its end, or given up.
+        self.over = False
         self.deadline_at = deadline_at
         # What the watch says when it stops this exchange.
         self.reason = EXPIRED
@@ -102,29 +105,36 @@ def shut_down(sock: Optional[socket.socket]) -> None:
 
 
 class Watch:
-    """Stops exchanges whose deadline has passed: one daemon thread for the whole process, started when needed."""
+    """Stops exchanges whose deadline has passed: one daemon thread for the whole process, started when needed.
+
+    An exchange comes and goes without the lock, of which there is one for all clients. That works because each side
+    first writes what it has to say and then reads what the other says: ``add`` enters the exchange and then looks
+    whether the thread runs and when it will look next; the thread says that it ends, or that it is about to look
+    (``_next_look`` is infinite), and then looks at what was entered.
+    """
 
     def __init__(self) -> None:
-        # Guards what follows.
+        # Guards what follows, but for what comes and goes.
         self._condition = SteadyCondition(threading.Lock())
         self._watched: Dict[int, Exchange] = {}
         self._running = False
         # When the thread will look next: a new exchange wakes it only if its deadline is sooner.
-        self._next_look = 0.0
+        self._next_look = math.inf
 
     def add(self, exchange: Exchange) -> None:
         """Watch ``exchange`` until ``discard``."""
         at = exchange.deadline_at
+        self._watched[id(exchange)] = exchange
+        if self._running and at >= self._next_look:
+            return
         with self._condition:
-            self._watched[id(exchange)] = exchange
             if not self._running:
                 self._running = True
-                self._next_look = at
                 try:
                     threading.Thread(target=self._run, name="mcp-sync-watch", daemon=True).start()
                 except BaseException:
                     self._running = False
-                    del self._watched[id(exchange)]
+                    self._watched.pop(id(exchange), None)
                     raise
             elif at < self._next_look:
                 self._condition.notify()
@@ -141,10 +151,10 @@ class Watch:
     def hurry(self, exchange: Exchange, seconds: float) -> None:
         """Move the deadline of a watched exchange to ``seconds`` from now, if that is sooner."""
         at = time.monotonic() + seconds
-        with self._condition:
-            if at < exchange.deadline_at and id(exchange) in self._watched:
-                exchange.deadline_at = at
-                if at < self._next_look:
+        if at < exchange.deadline_at and id(exchange) in self._watched:
+            exchange.deadline_at = at
+            if at < self._next_look:
+                with self._condition:
                     self._condition.notify()
 
     def _run(self) -> None:
@@ -153,8 +163,8 @@ class Watch:
         while True:
             with self._condition:
                 now = time.monotonic()
-                # Entries may go while we look: discard() takes no lock, and list() of a dict's values
-                # is one step of the interpreter.
+                self._next_look = math.inf
+                # Entries may come and go while we look: list() of a dict's values is one step of the interpreter.
                 watched = list(self._watched.values())
                 expired = [exchange for exchange in watched if exchange.deadline_at <= now]
                 for exchange in expired:
@@ -164,7 +174,10 @@ class Watch:
                         idle_since = now
                     elif now - idle_since >= _IDLE_SECONDS:
                         self._running = False
-                        return
+                        if not self._watched:
+                            return
+                        self._running = True  # one has just come, and trusts in this thread
+                        continue
                 else:
                     idle_since = None
                 if not expired:

