@@ -676,7 +676,7 @@ class FaultServer:
     # Running
 
     def __enter__(self) -> FaultServer:
-        self._start(self._accept, "fault-server-accept")
+        self._accepting = self._start(self._accept, "fault-server-accept")
         return self
 
     def __exit__(
@@ -691,8 +691,9 @@ class FaultServer:
         self.closing.set()
         self.gate.set()
         self.stop_listening()
-        self.drop_connections()
         at = time.monotonic() + 5.0
+        self._accepting.join(5.0)  # first: it may be about to start a thread for a connection that came just now
+        self.drop_connections()
         for thread in self._threads:
             thread.join(max(0.0, at - time.monotonic()))
         left = [thread.name for thread in self._threads if thread.is_alive()]
@@ -713,7 +714,7 @@ class FaultServer:
         for wire in wires:
             getattr(wire, do)()
 
-    def _start(self, run: Callable[[], None], name: str) -> None:
+    def _start(self, run: Callable[[], None], name: str) -> threading.Thread:
         def guarded() -> None:
             try:
                 run()
@@ -727,6 +728,7 @@ class FaultServer:
             self._threads = [old for old in self._threads if old.is_alive() or old.ident is None]
             self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self) -> None:
         while not self.closing.is_set():
