@@ -40,17 +40,49 @@ class Audience(Protocol):
 
 
 class Crew:
-    """The worker threads of one client, shared by its sessions one after the other."""
+    """The worker threads of one client, shared by its sessions one after the other.
+
+    Each pool is made when it is first needed: a client that only calls needs none, and five were a fifth of its memory.
+    """
 
     def __init__(self) -> None:
-        self.handlers = Workers("mcp-sync-handler", threads=8, backlog=64)
-        self.notices = Workers("mcp-sync-notice", threads=1, backlog=1000, drop_oldest=True)
-        self.errands = Workers("mcp-sync-errand", threads=1, backlog=1000)
-        self.pings = Workers("mcp-sync-ping", threads=1, backlog=1000)
-        self.refusals = Workers("mcp-sync-refusal", threads=1, backlog=10_000)
-        # Guards the list, which is replaced and never changed.
+        # Guards what follows; the list is replaced and never changed.
         self._lock = threading.Lock()
         self._audiences: List[Audience] = []
+        self._pools: Dict[str, Workers] = {}
+        self._closed = False
+
+    @property
+    def handlers(self) -> Workers:
+        return self._pool("handler", threads=8, backlog=64)
+
+    @property
+    def notices(self) -> Workers:
+        return self._pool("notice", threads=1, backlog=1000, drop_oldest=True)
+
+    @property
+    def errands(self) -> Workers:
+        return self._pool("errand", threads=1, backlog=1000)
+
+    @property
+    def pings(self) -> Workers:
+        return self._pool("ping", threads=1, backlog=1000)
+
+    @property
+    def refusals(self) -> Workers:
+        return self._pool("refusal", threads=1, backlog=10_000)
+
+    def _pool(self, name: str, threads: int, backlog: int, drop_oldest: bool = False) -> Workers:
+        pool = self._pools.get(name)
+        if pool is None:
+            with self._lock:
+                pool = self._pools.get(name)
+                if pool is None:
+                    pool = Workers(f"mcp-sync-{name}", threads, backlog, drop_oldest=drop_oldest)
+                    if self._closed:
+                        pool.close()
+                    self._pools[name] = pool
+        return pool
 
     def add(self, audience: Audience) -> None:
         with self._lock:
@@ -73,8 +105,15 @@ class Crew:
         self.errands.settle(deadline.sooner(_SHORT_SECONDS if is_awaited else _ERRAND_SECONDS).remaining)
 
     def close(self) -> None:
-        for workers in (self.handlers, self.notices, self.errands, self.pings, self.refusals):
+        with self._lock:
+            self._closed = True
+            pools = list(self._pools.values())
+        for workers in pools:
             workers.close()
+
+    def disown(self) -> None:
+        """This process was forked from the one that the workers are in."""
+        self._closed = True
 
 
 def _related(params: Mapping[str, object], result: Dict[str, Any]) -> Dict[str, Any]:

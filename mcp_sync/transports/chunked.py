@@ -10,6 +10,7 @@ costs 1 us.
 from __future__ import annotations
 
 import http.client
+import io
 import re
 from typing import Any, Iterator, List, Optional
 
@@ -110,8 +111,12 @@ def read_chunks(raw: HTTPResponse) -> Iterator[bytes]:
     """
     wire = wire_of(raw)
     decoder = ChunkDecoder()
+    more = False
     while not decoder.done:
+        if not more:
+            wire.peek(1)  # waits in the file's own buffer: read1 would hold 64 KiB for as long as nothing comes
         data = wire.read1(_PIECE)
+        more = len(data) >= io.DEFAULT_BUFFER_SIZE
         if not data:
             raise http.client.IncompleteRead(b"")
         payload = decoder.feed(data)

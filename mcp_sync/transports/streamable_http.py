@@ -65,7 +65,7 @@ class StreamableHTTPTransport:
         self._url = url
         self._config = config
         self._sink = sink
-        # Guards the session's id.
+        # Guards the session's id, and the making of the stream aside.
         self._lock = threading.Lock()
         self._session_id: Optional[str] = None
         self._expired = False
@@ -73,7 +73,8 @@ class StreamableHTTPTransport:
         self._stateful = True
         # Headers of every request once a revision is agreed on.
         self._agreed_headers: Mapping[str, str] = {}
-        self._aside = AsideStream(http, url, config, sink, self._resumption)
+        # Made when it is first wanted: a stateless server has none.
+        self._aside: Optional[AsideStream] = None
         # Set by interrupt(): ends every pause.
         self._over = threading.Event()
 
@@ -300,16 +301,25 @@ class StreamableHTTPTransport:
 
     def listen_aside(self, deadline: Deadline) -> None:
         """Open the GET stream in the background, for what the server sends outside of any call. Idempotent."""
-        self._aside.start(deadline)
+        self._its_aside().start(deadline)
+
+    def _its_aside(self) -> AsideStream:
+        with self._lock:
+            if self._aside is None:
+                self._aside = AsideStream(self._http, self._url, self._config, self._sink, self._resumption)
+        if self._over.is_set():
+            self._aside.interrupt()  # interrupt() may have found none
+        return self._aside
 
     @property
     def aside_settled(self) -> threading.Event:
         """Set when it is clear whether there is a GET stream."""
-        return self._aside.settled
+        return self._its_aside().settled
 
     @property
     def aside_is_open(self) -> bool:
-        return self._aside.is_open or self._aside.is_opening
+        aside = self._aside
+        return aside is not None and (aside.is_open or aside.is_opening)
 
     # Ending
 
@@ -319,7 +329,9 @@ class StreamableHTTPTransport:
 
     def interrupt(self) -> None:
         self._over.set()
-        self._aside.interrupt()
+        aside = self._aside
+        if aside is not None:
+            aside.interrupt()
         self._http.interrupt()
 
     def close(self, deadline: Deadline) -> None:
@@ -341,4 +353,5 @@ class StreamableHTTPTransport:
             except MCPClientError as exc:
                 _log.debug("the server did not hear the goodbye: %s", exc)
         self._http.close()
-        self._aside.join(deadline)
+        if self._aside is not None:
+            self._aside.join(deadline)
