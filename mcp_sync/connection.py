@@ -28,6 +28,7 @@ from .errors import (
     may_pass,
 )
 from .event_loops import warn_in_event_loop
+from .flags import Flag
 from .forks import inherited, notice
 from .handlers import Handlers
 from .link import Link
@@ -54,7 +55,7 @@ class _Attempt:
     """One thread's attempt to open a session, and what the others who need it wait for."""
 
     def __init__(self) -> None:
-        self.done = threading.Event()
+        self.done = Flag()
         self.error: Optional[MCPClientError] = None
         # The error is that thread's own: its deadline passed, or it was interrupted. The others try themselves.
         self.is_personal = False
@@ -103,9 +104,9 @@ class Connection:
         if self.cache is not None:
             self.crew.add(self.cache)
         # Set by close(): ends the waits between two attempts.
-        self._closing = threading.Event()
+        self._closing = Flag()
         # Set when close() has done all there was to do.
-        self.ended = threading.Event()
+        self.ended = Flag()
 
     # Links
 

@@ -15,6 +15,7 @@ from .call import Call
 from .deadline import Deadline
 from .dispatcher import Dispatcher
 from .errors import MCPClientError, MCPClosedError
+from .flags import Flag
 from .heartbeat import Heartbeat
 from .protocol.conversations import Agree, Ask, Negotiated, Tell
 from .protocol.messages import Message, RequestId, notification, request, shown
@@ -74,7 +75,7 @@ class Link:
         self.stamp: Optional[Stamp] = None
         # Set when the session is over: the next call opens another. The reason is not kept: an exception holds the
         # frames that it came through, and so the client, which could then never be collected.
-        self.lost = threading.Event()
+        self.lost = Flag()
         # Whether anything was answered after the handshake: a server that drops each session at once is
         # approached ever more slowly.
         self.made_progress = False

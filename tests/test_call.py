@@ -21,6 +21,7 @@ from mcp_sync import (
 )
 from mcp_sync.call import Call
 from mcp_sync.deadline import Deadline
+from mcp_sync.flags import Flag
 from mcp_sync.handlers import Handlers
 from mcp_sync.link import Link
 from mcp_sync.serving import Crew, Serving
@@ -40,7 +41,7 @@ class Fake:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
-        self.aside_settled = threading.Event()
+        self.aside_settled = Flag()
         self.on_send: Callable[[dict[str, Any]], Optional[Iterator[list[Any]]]] = lambda message: None
 
     def send(self, message: dict[str, Any], deadline: Deadline, delivery: Any = None, headers: Any = None) -> Any:

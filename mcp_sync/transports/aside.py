@@ -16,6 +16,7 @@ from typing import Callable, Iterator, List, Mapping, Optional
 from ..config import MCPClientConfig
 from ..deadline import Deadline
 from ..errors import HTTPStatusError, MCPClientError, MCPConnectionError, MCPProtocolError
+from ..flags import Flag
 from ..protocol.messages import Message, decode
 from .base import Sink
 from .exchange import Exchange
@@ -82,11 +83,11 @@ class AsideStream:
         # Guards the start.
         self._lock = threading.Lock()
         self._reader: Optional[threading.Thread] = None
-        self._over = threading.Event()
+        self._over = Flag()
         # Set when the first request is on its way.
         self._departed = threading.Event()
         # Set when it is clear whether there is such a stream.
-        self.settled = threading.Event()
+        self.settled = Flag()
         self.is_open = False
 
     def start(self, deadline: Deadline) -> None:

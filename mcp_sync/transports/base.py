@@ -11,11 +11,11 @@ them. Only the thread that opened a socket closes it.
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Iterator, List, Mapping, Optional, Protocol
 
 from ..deadline import Deadline
 from ..errors import MCPClientError
+from ..flags import Flag
 from ..protocol.messages import Message
 
 __all__ = ["Delivery", "Sink", "Transport"]
@@ -59,7 +59,7 @@ class Transport(Protocol):
     pulse: Optional[int]
 
     @property
-    def aside_settled(self) -> threading.Event:
+    def aside_settled(self) -> Flag:
         """Set when it is clear whether there is a stream for what belongs to no request."""
 
     @property

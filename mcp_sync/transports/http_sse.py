@@ -28,6 +28,7 @@ from ..errors import (
     MCPTimeoutError,
     SessionExpiredError,
 )
+from ..flags import Flag
 from ..protocol.escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url, resolve_endpoint
@@ -82,9 +83,9 @@ class HTTPSSETransport:
         self._header_session: Optional[str] = None
         self._failure: Optional[MCPClientError] = None
         # Set when the endpoint is known or never will be; and when the head has named a session.
-        self._located = threading.Event()
+        self._located = Flag()
         self.pulse: Optional[int] = 0
-        self._head_seen = threading.Event()
+        self._head_seen = Flag()
         self.aside_settled = self._located
 
     @property

@@ -22,6 +22,7 @@ from typing import Callable, List, Mapping, Optional
 from ..config import MCPClientConfig
 from ..deadline import Deadline
 from ..errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPProtocolError, MCPTimeoutError
+from ..flags import Flag
 from ..protocol.escape import escape, excerpt
 from ..protocol.messages import Message, decode, encode
 from .base import Delivery, Sink
@@ -70,7 +71,7 @@ class StdioTransport:
         self._sink = sink
         self._pid = os.getpid()
         self._server_log = ServerLog(_log, escape(PurePath(argv[0]).name), config.env)
-        self.aside_settled = threading.Event()
+        self.aside_settled = Flag()
         self.aside_settled.set()
         # Guards the three below. Reentrant, because a finalizer that interrupts may run inside.
         self._guard = threading.RLock()

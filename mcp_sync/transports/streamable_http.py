@@ -22,6 +22,7 @@ from ..errors import (
     MCPTimeoutError,
     SessionExpiredError,
 )
+from ..flags import Flag
 from ..protocol.escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url
@@ -76,7 +77,7 @@ class StreamableHTTPTransport:
         # Made when it is first wanted: a stateless server has none.
         self._aside: Optional[AsideStream] = None
         # Set by interrupt(): ends every pause.
-        self._over = threading.Event()
+        self._over = Flag()
 
     @property
     def session_id(self) -> Optional[str]:
@@ -312,7 +313,7 @@ class StreamableHTTPTransport:
         return self._aside
 
     @property
-    def aside_settled(self) -> threading.Event:
+    def aside_settled(self) -> Flag:
         """Set when it is clear whether there is a GET stream."""
         return self._its_aside().settled
 
