@@ -262,20 +262,26 @@ class Dispatcher:
         """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
         if not self._ending:
             self._on_ending(error)
-            self._queue.put(error)
+            if self._thread is None:
+                self._end(error)
+            else:
+                self._queue.put(error)
             self._ending = True  # last: where an interrupt comes before, the next call says it again
 
     def _run(self) -> None:
         while True:
             item = self._next()
             if isinstance(item, MCPClientError):
-                # In this order: a caller who is woken may call again at once, and must find the session lost.
-                self._on_lost(item)
-                self.abandon(_copies_of(item))
+                self._end(item)
                 return
             self.route(item)
             del item  # an answer may be large, and the next message far
             self._routed += 1
+
+    def _end(self, error: MCPClientError) -> None:
+        # In this order: a caller who is woken may call again at once, and must find the session lost.
+        self._on_lost(error)
+        self.abandon(_copies_of(error))
 
     def _next(self) -> Union[List[Message], MCPClientError]:
         heartbeat = self.heartbeat

@@ -224,7 +224,6 @@ class Link:
         """
         if not self._listens:
             self._listens = True
-            self.dispatcher.start()
             self.transport.listen_aside(deadline)
 
     def wait_for_aside(self, deadline: Deadline) -> None:
@@ -249,6 +248,6 @@ class Link:
     def close(self, deadline: Deadline) -> None:
         """End the session; ``interrupt`` comes before."""
         self.transport.close(deadline)
-        # A transport with a shared stream has said so already; another has nobody to say it.
+        # A transport with a shared stream has said so already; another does not.
         self.dispatcher.lost(MCPClosedError("the session was closed", server=self.server, outcome="unknown"))
         self.dispatcher.join(deadline)

@@ -2,6 +2,9 @@
 
 Runs on: one reader thread, once ``start`` was called; ``interrupt`` and ``join`` on any.
 
+What comes is routed on the reader's own thread: a second one, as the shared stream of HTTP+SSE has, would keep answers
+from waiting for notifications, but here no caller waits for an answer. It would cost an idle session 20 KiB.
+
 The reader thread ends because every wait in it does: an exchange is freed by the interruption of the transport, by the
 peer or by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers send no head for minutes.
 """
@@ -169,7 +172,7 @@ class AsideStream:
                 progressed = True
                 messages = [message for event in events if event.data for message in self._decode(event)]
                 if messages:
-                    self._sink.arrived(messages)
+                    self._sink.route(messages)
         except MCPConnectionError as exc:
             if isinstance(exc, HTTPStatusError):
                 return None

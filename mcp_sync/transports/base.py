@@ -30,6 +30,9 @@ class Sink(Protocol):
         May block for a moment when the consumer is behind: that is the back pressure.
         """
 
+    def route(self, messages: List[Message]) -> None:
+        """Messages came beside the calls; they are taken to whom they are for on the thread that brings them."""
+
     def lost(self, error: MCPClientError) -> None:
         """The shared stream is gone, because of ``error``; nothing will arrive any more."""
 

@@ -62,6 +62,9 @@ class CollectingSink:
             self.messages += messages
             self._changed.notify_all()
 
+    def route(self, messages: list[Message]) -> None:
+        raise AssertionError("a child process has one stream for everything")
+
     def lost(self, error: MCPClientError) -> None:
         with self._changed:
             self.errors.append(error)
