@@ -221,6 +221,7 @@ class HTTPSSETransport:
             messages = [message for event in events if event.data for message in self._decode(event)]
             if messages:
                 self._sink.arrived(messages)
+            del events, messages  # an answer may be large, and the next chunk far
 
     def _decode(self, event: Event) -> List[Message]:
         if event.event == "endpoint":

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, Iterator, List, NamedTuple, Optional, Union
+from typing import Any, List, NamedTuple, Optional, Union
 
 from sseclient import SSEClient
 
@@ -28,8 +28,6 @@ _ID = re.compile(rb"^id(?::\x20?([^\n]*))?$", re.MULTILINE)
 _RETRY = re.compile(rb"^retry:\x20?([0-9]{1,9})$", re.MULTILINE)
 # An event as nearly every server writes it.
 _PLAIN = re.compile(rb"(?:id:[^\n]*\n)?(?:event: ?message\n)?(?:id:[^\n]*\n)?data: ?([^\n]*)\n(?:id:[^\n]*\n)?\n")
-# A server may send one byte at a time: that many pieces are joined, or each would cost fifty bytes more.
-_PIECES = 4096
 # sseclient-py copies a line eight times and joins lines quadratically: nothing for a small event, 80 MB for one of 10.
 _LARGE = 65536
 # sseclient-py logs each event, and what it does not understand as it came: a server's text, unescaped.
@@ -60,11 +58,9 @@ class Framer:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # What came since the last blank line: pieces, joined only once.
-        self._parts: List[bytes] = []
-        self._size = 0
-        # How many of the pieces were joined from smaller ones.
-        self._joined = 0
+        # What came since the last blank line. It grows where it is: pieces that are joined at the end take twice the
+        # memory of a large event, and one for each byte that a slow server sends, fifty times.
+        self._begun = bytearray()
         self._started = False
         # The last piece ended in CR: an LF that follows belongs to it.
         self._after_cr = False
@@ -99,27 +95,24 @@ class Framer:
             else:
                 self._keep(chunk)
                 return []
-        if self._parts:
-            self._parts.append(chunk[:end])
-            blocks = b"".join(self._parts)
-            self._parts, self._joined = [], 0
-        else:
-            blocks = chunk if end == len(chunk) else chunk[:end]
-        rest = chunk[end:]
-        self._size = 0
+        blocks: Union[bytes, bytearray] = chunk if end == len(chunk) else chunk[:end]
+        if self._begun:
+            begun, self._begun = self._begun, bytearray()
+            begun += blocks
+            blocks = begun if len(begun) > _LARGE else bytes(begun)
         self._at_line_start = True
-        if rest:
-            self._keep(rest)
+        if end < len(chunk):
+            self._keep(chunk[end:])
         if len(blocks) > self._limit and any(len(block) > self._limit for block in blocks.split(b"\n\n")):
             raise self._over_the_limit()
         return self._parse(blocks)
 
     def _without_bom(self, chunk: bytes) -> bytes:
-        chunk = b"".join(self._parts) + chunk
-        self._parts = []
-        self._size = 0
+        if self._begun:
+            chunk = bytes(self._begun) + chunk
+            self._begun = bytearray()
         if len(chunk) < 3 and _BOM.startswith(chunk):
-            self._parts, self._size = [chunk], len(chunk)
+            self._begun += chunk
             return b""
         self._started = True
         return chunk[3:] if chunk.startswith(_BOM) else chunk
@@ -134,13 +127,9 @@ class Framer:
         return chunk
 
     def _keep(self, chunk: bytes) -> None:
-        self._parts.append(chunk)
-        self._size += len(chunk)
-        if len(self._parts) - self._joined > _PIECES:
-            self._parts[self._joined :] = [b"".join(self._parts[self._joined :])]
-            self._joined += 1
+        self._begun += chunk
         self._at_line_start = chunk.endswith(b"\n")
-        if self._size > self._limit:
+        if len(self._begun) > self._limit:
             raise self._over_the_limit()
 
     def _over_the_limit(self) -> MCPProtocolError:
@@ -150,20 +139,12 @@ class Framer:
             outcome="unknown",
         )
 
-    def _parse(self, blocks: bytes) -> List[Event]:
+    def _parse(self, blocks: Union[bytes, bytearray]) -> List[Event]:
         if b"id" in blocks or b"retry" in blocks:
             self._note_id_and_retry(blocks)
-        if len(blocks) > _LARGE:
-            return [event for block in blocks.split(b"\n\n") for event in self._parse_block(block)]
-        return _events(blocks)
+        return _events(blocks) if isinstance(blocks, bytes) and len(blocks) <= _LARGE else _large_blocks(blocks)
 
-    def _parse_block(self, block: bytes) -> Iterator[Event]:
-        if len(block) > _LARGE:
-            yield from _large_event(block)
-        elif block:
-            yield from _events(block + b"\n\n")
-
-    def _note_id_and_retry(self, blocks: bytes) -> None:
+    def _note_id_and_retry(self, blocks: Union[bytes, bytearray]) -> None:
         if blocks.startswith(b"id") or b"\nid" in blocks:
             for match in _ID.finditer(blocks):
                 value = match[1] or b""
@@ -201,22 +182,40 @@ def _any_events(blocks: bytes) -> List[Event]:
     return [Event(event.event, event.data) for event in client.events()]
 
 
-def _large_event(block: bytes) -> Iterator[Event]:
-    """One large block, with as few copies as can be: only the values are cut out."""
+def _large_blocks(blocks: Union[bytes, bytearray]) -> List[Event]:
+    """The same, where there is much of it: large events with as few copies as can be."""
+    events: List[Event] = []
+    position = 0
+    while position < len(blocks):
+        # As many small blocks together as there are, or else one that is large.
+        end = blocks.rfind(b"\n\n", position, position + _LARGE) + 2
+        if end >= 2:
+            events += _events(bytes(blocks[position:end]))
+        else:
+            found = blocks.find(b"\n\n", position)
+            end = len(blocks) if found < 0 else found + 2
+            events += _large_event(blocks, position, end)
+        position = end
+    return events
+
+
+def _large_event(blocks: Union[bytes, bytearray], start: int, stop: int) -> List[Event]:
+    """One large block: only the values are cut out."""
     name = b""
     data: List[bytes] = []
-    start = 0
-    while start < len(block):
-        end = block.find(b"\n", start)
-        if end < 0:
-            end = len(block)
-        head = block[start : min(start + 7, end)]
-        if head.startswith(b"data:"):
-            data.append(block[start + (6 if head[5:6] == b" " else 5) : end])
-        elif head == b"data":
-            data.append(b"")
-        elif head.startswith(b"event:"):
-            name = block[start + (7 if head[6:7] == b" " else 6) : end]
-        start = end + 1
-    if data:
-        yield Event(name.decode("utf-8", "replace") or "message", data[0] if len(data) == 1 else b"\n".join(data))
+    with memoryview(blocks) as view:
+        while start < stop:
+            end = blocks.find(b"\n", start, stop)
+            if end < 0:
+                end = stop
+            head = bytes(view[start : min(start + 7, end)])
+            if head.startswith(b"data:"):
+                data.append(bytes(view[start + (6 if head[5:6] == b" " else 5) : end]))
+            elif head == b"data":
+                data.append(b"")
+            elif head.startswith(b"event:"):
+                name = bytes(view[start + (7 if head[6:7] == b" " else 6) : end])
+            start = end + 1
+    if not data:
+        return []
+    return [Event(name.decode("utf-8", "replace") or "message", data[0] if len(data) == 1 else b"\n".join(data))]
