@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
 
 from .closing import stay_at_exit
 from .deadline import Deadline
-from .dispatcher import Waiter
 from .errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError
 from .forks import notice
 from .protocol.messages import Message, request, result_of, shown
 from .signals import from_signal_handler
 from .transports.exchange import ANSWERED
+from .waiter import Waiter
 
 if TYPE_CHECKING:
     from .link import Link

@@ -12,7 +12,6 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Opti
 from .call import Call
 from .connection import Connection
 from .deadline import Deadline
-from .dispatcher import Waiter
 from .errors import (
     HTTPStatusError,
     MCPClientError,
@@ -28,6 +27,7 @@ from .link import Link
 from .protocol.completion import finish, is_complete
 from .protocol.conversations import Ask, Following, Inputs, Pause
 from .protocol.messages import Message, RequestId, notification
+from .waiter import Waiter
 
 __all__ = ["Request"]
 

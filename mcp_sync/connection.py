@@ -28,7 +28,6 @@ from .errors import (
     may_pass,
 )
 from .event_loops import warn_in_event_loop
-from .flags import Flag
 from .forks import inherited, notice
 from .handlers import Handlers
 from .link import Link
@@ -38,6 +37,7 @@ from .protocol.session import Stamp
 from .server import Command, Remote
 from .serving import Crew, Serving
 from .subscriptions import Subscriptions
+from .wake import Flag
 
 if TYPE_CHECKING:
     from .config import MCPClientConfig

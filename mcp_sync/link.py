@@ -15,7 +15,6 @@ from .call import Call
 from .deadline import Deadline
 from .dispatcher import Dispatcher
 from .errors import MCPClientError, MCPClosedError
-from .flags import Flag
 from .heartbeat import Heartbeat
 from .protocol.conversations import Agree, Ask, Negotiated, Tell
 from .protocol.messages import Message, RequestId, notification, request, shown
@@ -23,6 +22,7 @@ from .protocol.revisions import Revision
 from .protocol.session import Stamp
 from .serving import Crew, Serving
 from .transports.base import Transport
+from .wake import Flag
 
 __all__ = ["Link"]
 

@@ -22,13 +22,13 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, cast
 from .agreeing import UNSUPPORTED_VERSION, agree_without_handshake, handshake
 from .connection import Connection
 from .deadline import Deadline
-from .dispatcher import Waiter
 from .errors import MCPClientError, MCPConnectionError, MCPHandshakeError, MCPServerError, MCPTimeoutError
 from .link import Link
 from .protocol.conversations import Ask, initialize
 from .protocol.messages import Message, RequestId, request, result_of, shown
 from .server import Command
 from .transports.stdio import StdioTransport
+from .waiter import Waiter
 
 __all__ = ["start"]
 

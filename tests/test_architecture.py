@@ -100,7 +100,6 @@ def test_imports_point_down(name: str) -> None:
             "mcp_sync.transports",
             "mcp_sync.config",
             "mcp_sync.deadline",
-            "mcp_sync.flags",
             "mcp_sync.forks",
             "mcp_sync.signals",
             "mcp_sync.wake",

@@ -21,10 +21,10 @@ from mcp_sync import (
 )
 from mcp_sync.call import Call
 from mcp_sync.deadline import Deadline
-from mcp_sync.flags import Flag
 from mcp_sync.handlers import Handlers
 from mcp_sync.link import Link
 from mcp_sync.serving import Crew, Serving
+from mcp_sync.wake import Flag
 
 PATIENCE = 10.0
 

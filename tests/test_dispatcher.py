@@ -11,8 +11,9 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync.deadline import Deadline
-from mcp_sync.dispatcher import Dispatcher, Waiter
+from mcp_sync.dispatcher import Dispatcher
 from mcp_sync.errors import MCPClientError, MCPClosedError, MCPConnectionError
+from mcp_sync.waiter import Waiter
 
 PATIENCE = 10.0
 
@@ -264,7 +265,7 @@ def test_events_that_came_before_the_answer_are_in_the_inbox_when_it_is_seen(dis
 
 
 def test_a_full_inbox_loses_its_oldest_and_never_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mcp_sync import dispatcher as module
+    from mcp_sync import waiter as module
 
     monkeypatch.setattr(module, "_INBOX_SIZE", 10)
     dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: None)

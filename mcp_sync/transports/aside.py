@@ -19,8 +19,8 @@ from typing import Callable, Iterator, List, Mapping, Optional
 from ..config import MCPClientConfig
 from ..deadline import Deadline
 from ..errors import HTTPStatusError, MCPClientError, MCPConnectionError, MCPProtocolError
-from ..flags import Flag
 from ..protocol.messages import Message, decode
+from ..wake import Flag
 from .base import Sink
 from .exchange import Exchange
 from .http import HTTP

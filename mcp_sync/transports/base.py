@@ -15,8 +15,8 @@ from typing import Any, Iterator, List, Mapping, Optional, Protocol
 
 from ..deadline import Deadline
 from ..errors import MCPClientError
-from ..flags import Flag
 from ..protocol.messages import Message
+from ..wake import Flag
 
 __all__ = ["Delivery", "Sink", "Transport"]
 

@@ -28,10 +28,10 @@ from ..errors import (
     MCPTimeoutError,
     SessionExpiredError,
 )
-from ..flags import Flag
 from ..protocol.escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url, resolve_endpoint
+from ..wake import Flag
 from .base import Delivery, Sink
 from .exchange import ANSWERED, EXPIRED, Exchange, watch
 from .failures import status_error

@@ -22,9 +22,9 @@ from typing import Callable, List, Mapping, Optional
 from ..config import MCPClientConfig
 from ..deadline import Deadline
 from ..errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPProtocolError, MCPTimeoutError
-from ..flags import Flag
 from ..protocol.escape import escape, excerpt
 from ..protocol.messages import Message, decode, encode
+from ..wake import Flag
 from .base import Delivery, Sink
 from .child import Child, Line, environment, start_error
 from .lines import Lines, ServerLog

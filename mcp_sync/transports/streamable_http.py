@@ -22,10 +22,10 @@ from ..errors import (
     MCPTimeoutError,
     SessionExpiredError,
 )
-from ..flags import Flag
 from ..protocol.escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url
+from ..wake import Flag
 from .aside import GET_HEADERS, AsideStream, delay_before, events_of
 from .base import Delivery, Sink
 from .exchange import Exchange

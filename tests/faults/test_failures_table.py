@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 import mcp_sync
-from mcp_sync import MCPClient, MCPClientConfig, MCPClientError, cache, dispatcher, futures, listening
+from mcp_sync import MCPClient, MCPClientConfig, MCPClientError, cache, dispatcher, futures, listening, waiter
 from mcp_sync.protocol import completion, conversations, messages
 from mcp_sync.serving import Crew
 from mcp_sync.transports import connections, failures, http
@@ -193,7 +193,7 @@ LIMITS: dict[str, object] = {
     "rounds of input for one call": completion._MAX_ROUNDS,
     "redirects of one request": http._REDIRECTS,
     "seconds that a `Retry-After` may ask for": failures._LONGEST_RETRY_AFTER,
-    "events that one call may leave unread": dispatcher._INBOX_SIZE,
+    "events that one call may leave unread": waiter._INBOX_SIZE,
     "batches of messages between the reader and the dispatcher": dispatcher._QUEUE_SIZE,
     "changes that one `listen()` may leave unread": listening._BACKLOG,
     "requests of the server that run a handler at once": Crew().handlers._limit,

@@ -28,7 +28,7 @@ from urllib3.util import parse_url
 
 from mcp_sync.catalog import Catalog
 from mcp_sync.config import check_header
-from mcp_sync.dispatcher import Dispatcher, Waiter
+from mcp_sync.dispatcher import Dispatcher
 from mcp_sync.errors import MCPClientError, MCPConnectionError, MCPHandshakeError, MCPProtocolError, MCPUsageError
 from mcp_sync.handlers import Handlers, event_of
 from mcp_sync.protocol.escape import escape, excerpt
@@ -42,6 +42,7 @@ from mcp_sync.transports.chunked import ChunkDecoder
 from mcp_sync.transports.failures import seconds_of_retry_after
 from mcp_sync.transports.lines import Lines, ServerLog
 from mcp_sync.transports.sse import Framer
+from mcp_sync.waiter import Waiter
 from tests.support.whatwg import Seen, interpret
 
 from .source import Source, pieces

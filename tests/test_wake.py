@@ -10,7 +10,7 @@ from typing import Optional
 
 import pytest
 
-from mcp_sync.flags import Flag
+from mcp_sync.wake import Flag
 from tests.support.clock import AT_ONCE, LONG, within
 
 needs_alarms = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals with a timer are a thing of POSIX")
