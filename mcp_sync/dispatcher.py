@@ -1,7 +1,7 @@
 """Who waits for which answer: the queue's only consumer, and the table of waiters with the one lock that guards it.
 
-Runs on: one dispatcher thread per session that has a shared stream, the transport's reader, and any thread that brings
-in the answer to a request of its own.
+Runs on: one dispatcher thread per session that has a shared stream, from when it is first needed; the transport's
+reader; and any thread that brings in the answer to a request of its own.
 
     reader --arrived()--> queue.Queue --> dispatcher thread --route()--> Waiter --Wake--> caller
       `-- an answer alone ------------------------------------------------^
@@ -10,7 +10,7 @@ in the answer to a request of its own.
 What may take time, the server's requests, notifications and the events of a call, goes through the queue, so that the
 reader is never kept. The answer to a caller who wants nothing else takes none: the reader gives it straight to the
 waiter, unless something before it is still in the queue. That saves two of the four times that threads wait for each
-other in a call, a quarter of what it costs.
+other in a call, a quarter of what it costs; and a session in which nothing else comes needs no second thread.
 
 Whoever takes a waiter out of the table settles it, so it is settled once. Nothing here runs user code: what the server
 asks goes to the handlers, whose threads do.
@@ -26,9 +26,8 @@ import threading
 from typing import Callable, Dict, List, Optional, Tuple, Union
 
 from .deadline import Deadline
-from .errors import MCPClientError, MCPConnectionError
+from .errors import MCPClientError
 from .forks import inherited
-from .heartbeat import Heartbeat
 from .protocol.messages import Message, RequestId, matching_id, shown
 from .signals import from_signal_handler
 from .transports.exchange import ANSWERED, CLOSED, watch
@@ -69,21 +68,20 @@ class Dispatcher:
         self._notified = notified
         self._on_ending = on_ending
         self._on_lost = on_lost
-        self._queue: queue.Queue[Union[List[Message], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
         # Batches that were put into the queue (the reader counts), and that were routed (the dispatcher thread does).
         self._queued = 0
         self._routed = 0
-        # Guards the two below.
+        # Guards what follows.
         self._lock = threading.Lock()
         self._waiters: Dict[RequestId, Waiter] = {}
-        # Tells a stream that is idle from one that is dead, and frees whoever reads the dead one; set before the start.
-        self.heartbeat: Optional[Heartbeat] = None
-        self.release: Callable[[], None] = lambda: None
         # Why nothing can be expected any more.
         self._over: Optional[Failure] = None
         # The last item is in the queue.
         self._ending = False
+        # The queue is there when the thread is; that may be started while ``_may_start``.
+        self._queue: queue.Queue[Union[List[Message], MCPClientError]]
         self._thread: Optional[threading.Thread] = None
+        self._may_start = True
 
     # The table
 
@@ -129,26 +127,15 @@ class Dispatcher:
 
     # What arrives
 
-    def start(self) -> None:
-        """Start the dispatcher thread, for a transport with a shared stream. Idempotent."""
-        with self._lock:
-            if self._thread is not None:
-                return
-            thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
-            try:
-                # Under the lock: whoever joins the thread must find one that was started.
-                thread.start()
-            except RuntimeError as exc:
-                raise MCPConnectionError(f"no thread could be started: {exc}", outcome="not_sent") from exc
-            self._thread = thread
-
     def arrived(self, messages: List[Message]) -> None:
         """Messages came on the shared stream (called by the transport's reader)."""
         if self._queued == self._routed:
             messages = self._after_the_answers(messages)
-        if messages:
+        if messages and (self._thread is not None or self._start()):
             self._queued += 1
             self._queue.put(messages)
+        elif messages:
+            self.route(messages)
 
     def _after_the_answers(self, messages: List[Message]) -> List[Message]:
         """Settle the callers whose answers come first, and return what is left from the first message on that is not
@@ -162,19 +149,50 @@ class Dispatcher:
             self.route([message])
         return []
 
+    def _start(self) -> bool:
+        """Whether there is a dispatcher thread now; where none can be started, the reader routes what it reads."""
+        with self._lock:
+            if self._may_start:
+                self._may_start = False
+                self._queue = queue.Queue(_QUEUE_SIZE)
+                thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+                try:
+                    # Under the lock: whoever joins the thread must find one that was started.
+                    thread.start()
+                    self._thread = thread
+                except RuntimeError as exc:
+                    _log.warning("no thread could be started for the server's messages: %s", exc)
+            return self._thread is not None
+
     def lost(self, error: MCPClientError) -> None:
         """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
         if not self._ending:
             self._on_ending(error)
-            if self._thread is None:
+            with self._lock:
+                self._may_start = False
+                thread = self._thread
+            if thread is None:
                 self._end(error)
             else:
                 self._queue.put(error)
             self._ending = True  # last: where an interrupt comes before, the next call says it again
 
+    def bury(self, error: MCPClientError) -> bool:
+        """The stream is dead, although nobody has said so. Does not block.
+
+        Returns whether it is over now: not so while a call waits, or something is still on its way to those it is for.
+        """
+        with self._lock:
+            if self._waiters or self._queued != self._routed:
+                return False
+            if self._over is None:
+                self._over = _copies_of(error)
+        self.lost(error)
+        return True
+
     def _run(self) -> None:
         while True:
-            item = self._next()
+            item = self._queue.get()
             if isinstance(item, MCPClientError):
                 self._end(item)
                 return
@@ -186,36 +204,6 @@ class Dispatcher:
         # In this order: a caller who is woken may call again at once, and must find the session lost.
         self._on_lost(error)
         self.abandon(_copies_of(error))
-
-    def _next(self) -> Union[List[Message], MCPClientError]:
-        heartbeat = self.heartbeat
-        if heartbeat is None:
-            return self._queue.get()
-        while True:
-            try:
-                item = self._queue.get(timeout=heartbeat.interval)
-            except queue.Empty:
-                error = self._bury(heartbeat.interval) if heartbeat.is_over(busy=bool(self._waiters)) else None
-                if error is not None:
-                    return error
-            else:
-                heartbeat.heard()
-                return item
-
-    def _bury(self, interval: float) -> Optional[MCPClientError]:
-        """The stream is silent although the server was asked for a sign of life."""
-        error = MCPConnectionError(
-            f"nothing came from the server for more than {2 * interval:g} s, not even the answer to a ping",
-            outcome="unknown",
-        )
-        with self._lock:
-            if self._waiters:
-                return None  # a call came in between: it has its own deadline
-            if self._over is None:
-                self._over = _copies_of(error)
-            self._ending = True
-        self.release()
-        return error
 
     def route(self, messages: List[Message], via: Optional[Waiter] = None) -> None:
         """Take each message to whom it is for.
@@ -290,7 +278,7 @@ class Dispatcher:
 
     def disown(self) -> None:
         """This process was forked from the one that waits here."""
-        self._thread, self._ending = None, True
+        self._thread, self._may_start, self._ending = None, False, True
         self.abandon(inherited)
 
     def join(self, deadline: Deadline) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Generator, Mapping, Optional, TypeVar, c
 from .call import Call
 from .deadline import Deadline
 from .dispatcher import Dispatcher
-from .errors import MCPClientError, MCPClosedError
+from .errors import MCPClientError, MCPClosedError, MCPConnectionError
 from .heartbeat import Heartbeat
 from .protocol.conversations import Agree, Ask, Negotiated, Tell
 from .protocol.messages import Message, RequestId, notification, request, shown
@@ -67,9 +67,11 @@ class Link:
             serving.asked, serving.notified, self._on_lost, serving.wants_progress, self.give_up
         )
         self.transport = make_transport(self.dispatcher)
-        if self.transport.pulse is not None and ping_interval < threading.TIMEOUT_MAX:
-            self.dispatcher.heartbeat = Heartbeat(ping_interval, self._pulse, self._ping_soon)
-            self.dispatcher.release = self.transport.interrupt
+        # Tells a stream that is idle from one that is dead; None where there is no need to.
+        self.heartbeat: Optional[Heartbeat] = None
+        self._ping_interval = ping_interval
+        if self.transport.heard_at is not None and ping_interval < threading.TIMEOUT_MAX:
+            self.heartbeat = Heartbeat(ping_interval, self._heard_at, self._is_busy, self._ping_soon, self._bury)
         self.negotiated: Optional[Negotiated] = None
         # What requests carry; None before a revision is agreed on.
         self.stamp: Optional[Stamp] = None
@@ -87,6 +89,7 @@ class Link:
 
     def _on_lost(self, error: MCPClientError) -> None:
         self.lost.set()
+        self._stop_heart()
         if not isinstance(error, MCPClosedError):
             _log.debug("the session with %s is lost: %s", self.server, error)
         for audience in self._crew.audiences:
@@ -148,9 +151,22 @@ class Link:
         if not self.lost.is_set() and not self.transport.closing_cancels:
             self._crew.errands.submit(tell)
 
-    def _pulse(self) -> Optional[int]:
-        # Before the handshake is through its own deadline is what counts.
-        return None if self.negotiated is None else self.transport.pulse
+    def _heard_at(self) -> float:
+        return self.transport.heard_at or 0.0
+
+    def _is_busy(self) -> bool:
+        return self.dispatcher.waiting > 0
+
+    def _bury(self) -> None:
+        """The stream is silent although the server was asked for a sign of life."""
+        error = MCPConnectionError(
+            f"nothing came from the server for more than {2 * self._ping_interval:g} s, not even the answer to a ping",
+            outcome="unknown",
+        )
+        if self.dispatcher.bury(error):
+            self.transport.interrupt()
+        elif self.heartbeat is not None:
+            self.heartbeat.start()  # a call came in between
 
     def _ping_soon(self) -> None:
         """Ask the server for a sign of life, off this thread; that it comes is enough, so nobody waits for it."""
@@ -210,6 +226,8 @@ class Link:
         """From here on, speak as agreed."""
         self.negotiated = negotiated
         self.speak(self._make_stamp(negotiated.revision))
+        if self.heartbeat is not None:
+            self.heartbeat.start()  # before this, what counts is the handshake's own deadline
 
     def speak(self, stamp: Stamp) -> None:
         """Stamp requests with ``stamp``, as long as nothing else is agreed on."""
@@ -247,7 +265,12 @@ class Link:
 
     def close(self, deadline: Deadline) -> None:
         """End the session; ``interrupt`` comes before."""
+        self._stop_heart()
         self.transport.close(deadline)
         # A transport with a shared stream has said so already; another does not.
         self.dispatcher.lost(MCPClosedError("the session was closed", server=self.server, outcome="unknown"))
         self.dispatcher.join(deadline)
+
+    def _stop_heart(self) -> None:
+        if self.heartbeat is not None:
+            self.heartbeat.end()

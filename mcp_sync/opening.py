@@ -191,7 +191,6 @@ class Opener:
         http = self.http(connection, url)
         link = connection.new_link(lambda sink: HTTPSSETransport(http, url, connection.config, sink))
         link.because = because
-        link.dispatcher.start()
         link.transport.open(deadline)
         handshake(connection, link, deadline)
         return link

@@ -99,7 +99,6 @@ def _launch(connection: Connection, server: Command, deadline: Deadline) -> Tupl
         return made[0]
 
     link = connection.new_link(make)
-    link.dispatcher.start()
     link.transport.open(deadline)
     return link, made[0]
 

@@ -35,7 +35,7 @@ class Fake:
     name = "fake"
     closing_cancels = False
     has_headers = False
-    pulse: Optional[int] = None
+    heard_at: Optional[float] = None
     aside_is_open = False
     session_id = None
 

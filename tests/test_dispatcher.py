@@ -36,7 +36,6 @@ def heard() -> Heard:
 def dispatcher(heard: Heard) -> Iterator[Dispatcher]:
     """A dispatcher whose thread runs."""
     made = Dispatcher(heard.asked.append, heard.notified.append, heard.lost.append)
-    made.start()
     yield made
     made.lost(MCPClosedError("over"))
     made.join(Deadline(PATIENCE))
@@ -128,10 +127,12 @@ def test_a_lost_stream_fails_everyone_with_an_error_each_and_refuses_who_comes_a
     assert caught.value.outcome == "not_sent"
 
 
-def test_who_is_woken_by_a_loss_finds_the_session_lost() -> None:
+@pytest.mark.parametrize("has_thread", [True, False])
+def test_who_is_woken_by_a_loss_finds_the_session_lost(has_thread: bool) -> None:
     lost = threading.Event()
     dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: lost.set())
-    dispatcher.start()
+    if has_thread:
+        dispatcher.arrived([note("notifications/x")])
     waiter = Waiter(1)
     dispatcher.expect(waiter)
     dispatcher.lost(MCPConnectionError("gone"))
@@ -330,7 +331,7 @@ def test_each_of_many_racing_waiters_is_settled_exactly_once(dispatcher: Dispatc
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(run) for run in (answer, answer_directly, withdraw, end)]:
             future.result(PATIENCE)
-    eventually(lambda: dispatcher._queue.empty())
+    eventually(lambda: dispatcher._queued == dispatcher._routed)
     assert dispatcher.waiting == 0
     assert len(settled) == len(set(settled))
     for number, waiter in enumerate(waiters):
@@ -352,9 +353,78 @@ def test_the_callers_who_wait_when_it_is_abandoned_are_woken_at_once() -> None:
         dispatcher.expect(Waiter(99))
 
 
+def _dispatcher_threads() -> int:
+    return sum(thread.name == "mcp-sync-dispatcher" for thread in threading.enumerate())
+
+
+def test_answers_alone_need_no_thread(dispatcher: Dispatcher) -> None:
+    waiters = [Waiter(number) for number in range(50)]
+    for waiter in waiters:
+        dispatcher.expect(waiter)
+        dispatcher.arrived([result(waiter.id)])
+    assert all(waiter.wait(Deadline(PATIENCE)) for waiter in waiters)
+    assert _dispatcher_threads() == 0
+
+
+def test_an_answer_stays_behind_what_came_before_it(heard: Heard) -> None:
+    gate, order = threading.Event(), []
+
+    def notified(message: Any) -> None:
+        gate.wait(PATIENCE)
+        order.append(message["method"])
+
+    dispatcher = Dispatcher(heard.asked.append, notified, heard.lost.append)
+    waiter = Waiter(1)
+    dispatcher.expect(waiter)
+    dispatcher.arrived([note("notifications/first")])
+    dispatcher.arrived([result(1)])
+    assert not waiter.settled
+    gate.set()
+    assert waiter.wait(Deadline(PATIENCE))
+    assert order == ["notifications/first"]
+    dispatcher.lost(MCPClosedError("over"))
+    dispatcher.join(Deadline(PATIENCE))
+
+
+def test_without_a_thread_the_reader_routes(
+    dispatcher: Dispatcher, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    waiter = Waiter(1)
+    dispatcher.expect(waiter)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        dispatcher.arrived([note("notifications/x"), result(1)])
+    assert waiter.settled
+    assert len(heard.notified) == 1
+    dispatcher.lost(MCPClosedError("over"))
+    assert len(heard.lost) == 1
+
+
+def test_what_comes_after_the_end_starts_no_thread(dispatcher: Dispatcher, heard: Heard) -> None:
+    dispatcher.lost(MCPClosedError("over"))
+    dispatcher.arrived([note("notifications/x")])
+    assert _dispatcher_threads() == 0
+    assert len(heard.lost) == 1
+
+
+def test_a_stream_is_not_buried_while_a_call_waits(dispatcher: Dispatcher, heard: Heard) -> None:
+    waiter = Waiter(1)
+    dispatcher.expect(waiter)
+    assert not dispatcher.bury(MCPConnectionError("dead"))
+    assert heard.lost == []
+    dispatcher.withdraw(waiter)
+    assert dispatcher.bury(MCPConnectionError("dead"))
+    assert [str(error) for error in heard.lost] == ["dead"]
+    with pytest.raises(MCPConnectionError, match="dead"):
+        dispatcher.expect(Waiter(2))
+
+
 def test_the_thread_ends_when_the_stream_is_lost_and_only_then(dispatcher: Dispatcher) -> None:
-    dispatcher.start()
-    assert sum(thread.name == "mcp-sync-dispatcher" for thread in threading.enumerate()) == 1
+    dispatcher.arrived([note("notifications/x")])
+    assert _dispatcher_threads() == 1
     dispatcher.lost(MCPClosedError("over"))
     dispatcher.join(Deadline(PATIENCE))
     assert not any(thread.name == "mcp-sync-dispatcher" for thread in threading.enumerate())

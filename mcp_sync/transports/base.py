@@ -57,9 +57,9 @@ class Transport(Protocol):
     closing_cancels: bool
     # Whether what a request is about is mirrored into headers.
     has_headers: bool
-    # Grows with everything that comes in on the shared stream; None where nothing follows from silence there: each
-    # response has its own connection, or the system tells that the process has ended.
-    pulse: Optional[int]
+    # When something last came in on the shared stream, by ``time.monotonic``; None where nothing follows from silence
+    # there: each response has its own connection, or the system tells that the process has ended.
+    heard_at: Optional[float]
 
     @property
     def aside_settled(self) -> Flag:

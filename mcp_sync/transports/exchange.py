@@ -16,7 +16,7 @@ import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Dict, Optional
+from typing import TYPE_CHECKING, Dict, Optional, Protocol
 
 from ..forks import in_child
 from ..wake import SteadyCondition
@@ -50,6 +50,9 @@ class Exchange:
 
     ``stop`` may be called by any thread at any time; everything else belongs to the thread that made it.
     """
+
+    # For the watch: it ends long before its deadline, as a rule.
+    is_patient = False
 
     __slots__ = ("_lock", "connection", "deadline_at", "departed", "over", "pid", "raw", "reason", "sent", "stopped")
 
@@ -104,6 +107,25 @@ def shut_down(sock: Optional[socket.socket]) -> None:
             pass  # not connected yet, or not any more
 
 
+class Watched(Protocol):
+    """What the watch looks at.
+
+    Attributes:
+        deadline_at: when ``stop`` is called, by ``time.monotonic``.
+        reason: what it is given.
+        is_patient: whether it is watched to its deadline, as a rule.
+    """
+
+    deadline_at: float
+    reason: str
+
+    @property
+    def is_patient(self) -> bool: ...
+
+    def stop(self, reason: str) -> None:
+        """Must not block, nor raise."""
+
+
 class Watch:
     """Stops exchanges whose deadline has passed: one daemon thread for the whole process, started when needed.
 
@@ -116,12 +138,12 @@ class Watch:
     def __init__(self) -> None:
         # Guards what follows, but for what comes and goes.
         self._condition = SteadyCondition(threading.Lock())
-        self._watched: Dict[int, Exchange] = {}
+        self._watched: Dict[int, Watched] = {}
         self._running = False
         # When the thread will look next: a new exchange wakes it only if its deadline is sooner.
         self._next_look = math.inf
 
-    def add(self, exchange: Exchange) -> None:
+    def add(self, exchange: Watched) -> None:
         """Watch ``exchange`` until ``discard``."""
         at = exchange.deadline_at
         self._watched[id(exchange)] = exchange
@@ -139,9 +161,12 @@ class Watch:
             elif at < self._next_look:
                 self._condition.notify()
 
-    def discard(self, exchange: Exchange) -> None:
-        """Forget ``exchange``. The thread is not woken: it finds out when it looks next."""
+    def discard(self, exchange: Watched) -> None:
+        """Forget ``exchange``. The thread is not woken: it finds out when it looks next, which is soon."""
         self._watched.pop(id(exchange), None)
+        if exchange.is_patient:
+            with self._condition:
+                self._condition.notify()
 
     def settle(self, exchange: Exchange, reason: str, seconds: float) -> None:
         """Stop ``exchange`` for ``reason`` unless it ends by itself within ``seconds``."""
@@ -181,10 +206,11 @@ class Watch:
                 else:
                     idle_since = None
                 if not expired:
-                    soonest = min((exchange.deadline_at for exchange in watched), default=now + _IDLE_SECONDS)
-                    # Never sleep long: what is left of a long deadline is mostly discarded before
-                    # it comes, and an idle thread should end.
-                    self._next_look = min(soonest, now + _IDLE_SECONDS)
+                    self._next_look = min((exchange.deadline_at for exchange in watched), default=math.inf)
+                    if not all(exchange.is_patient for exchange in watched) or not watched:
+                        # Never sleep long: what is left of a long deadline is mostly discarded before
+                        # it comes, and an idle thread should end.
+                        self._next_look = min(self._next_look, now + _IDLE_SECONDS)
                     self._condition.wait(self._next_look - now)
             for exchange in expired:
                 exchange.stop(exchange.reason)

@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import threading
+import time
 import traceback
 from typing import List, Mapping, Optional
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
@@ -84,7 +85,7 @@ class HTTPSSETransport:
         self._failure: Optional[MCPClientError] = None
         # Set when the endpoint is known or never will be; and when the head has named a session.
         self._located = Flag()
-        self.pulse: Optional[int] = 0
+        self.heard_at: Optional[float] = 0.0
         self._head_seen = Flag()
         self.aside_settled = self._located
 
@@ -208,10 +209,8 @@ class HTTPSSETransport:
             self._head_seen.set()
 
     def _pump(self, response: Response, framer: Framer) -> None:
-        pulse = 0
         for chunk in response.chunks():
-            pulse += 1
-            self.pulse = pulse
+            self.heard_at = time.monotonic()
             events = framer.feed(chunk)
             if not self._located.is_set():
                 events = self._locate(events, framer)

@@ -62,7 +62,7 @@ class StdioTransport:
     name = "stdio"
     closing_cancels = False
     has_headers = False
-    pulse: Optional[int] = None
+    heard_at: Optional[float] = None
     aside_is_open = False
 
     def __init__(self, argv: List[str], config: MCPClientConfig, sink: Sink) -> None:

@@ -59,7 +59,7 @@ class StreamableHTTPTransport:
     name = "http"
     closing_cancels = False
     has_headers = True
-    pulse: Optional[int] = None
+    heard_at: Optional[float] = None
 
     def __init__(self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink) -> None:
         self._http = http

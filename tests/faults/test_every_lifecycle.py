@@ -244,7 +244,7 @@ def _waits(thread: threading.Thread) -> bool:
     """Whether a thread has sent its call and waits for the answer."""
     frame = sys._current_frames().get(thread.ident or 0)
     while frame is not None:
-        if frame.f_code.co_name == "wait" and frame.f_code.co_filename.endswith("dispatcher.py"):
+        if frame.f_code.co_name == "wait" and frame.f_code.co_filename.endswith("waiter.py"):
             return True
         frame = frame.f_back
     return False

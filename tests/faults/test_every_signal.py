@@ -60,7 +60,7 @@ def waits_for_its_answer(bed: Bed) -> Callable[[], None]:
         for _ in range(2000 if bed.is_shared else 0):
             frame = sys._current_frames().get(threading.main_thread().ident or 0)
             while frame is not None:
-                if frame.f_code.co_name == "wait" and frame.f_code.co_filename.endswith("dispatcher.py"):
+                if frame.f_code.co_name == "wait" and frame.f_code.co_filename.endswith("waiter.py"):
                     return
                 frame = frame.f_back
             bed.server.closing.wait(0.005)

@@ -107,7 +107,7 @@ def test_a_call_that_waits_is_never_cut_short_and_costs_no_ping(server: FaultSer
 def test_without_end_there_are_no_pings(interval: float, server: FaultServer, make_client: Connect) -> None:
     client = make_client(server.sse_url, transport="sse", ping_interval=interval).connect()
     assert client._connection.last is not None
-    assert client._connection.last.dispatcher.heartbeat is None
+    assert client._connection.last.heartbeat is None
     assert client.call_tool("echo", {"message": "hi"}).text == "hi"
 
 

@@ -40,8 +40,6 @@ class Table(RuleBasedStateMachine):
     @initialize(threaded=st.booleans())
     def begin(self, threaded: bool) -> None:
         self.threaded = threaded
-        if threaded:
-            self.dispatcher.start()
 
     def _asked(self, message: Any) -> None:
         if message["id"] == "marker":
