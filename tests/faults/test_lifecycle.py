@@ -368,7 +368,7 @@ def test_ctrl_c_while_another_threads_call_waits_leaves_that_alone(server: Fault
 # No thread to give
 
 
-@pytest.mark.parametrize("which", ["mcp-sync-reader", "mcp-sync-dispatcher", "mcp-sync-watch"])
+@pytest.mark.parametrize("which", ["mcp-sync-reader", "mcp-sync-watch"])
 def test_a_thread_that_cannot_start_is_a_connection_error_that_leaves_nothing(
     which: str, server: FaultServer, make_client: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
