@@ -140,12 +140,20 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
+if not TYPE_CHECKING:  # type checkers would take it to mean that there is every name
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "protocol.types")
+            value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+            return value
+        if not name.startswith("_"):
+            try:
+                return import_module(f".{name}", __name__)
+            except ModuleNotFoundError as exc:
+                if exc.name != f"{__name__}.{name}":
+                    raise
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "protocol.types")
-    value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
-    return value
 
 
 def __dir__() -> List[str]:

@@ -145,6 +145,27 @@ def test_importing_the_package_loads_nothing_it_does_not_use_yet() -> None:
     assert not loaded_by("import mcp_sync") & {"pydantic", "requests", "asyncio"}
 
 
+def test_a_submodule_is_an_attribute_before_it_was_used_and_a_misspelt_name_is_none() -> None:
+    program = """
+import mcp_sync
+assert mcp_sync.errors.MCPClientError is mcp_sync.MCPClientError
+assert mcp_sync.config.MCPClientConfig is mcp_sync.MCPClientConfig
+assert not hasattr(mcp_sync, "cleint")
+assert not hasattr(mcp_sync, "__cleint__")
+"""
+    loaded_by(program)
+
+
+def test_a_misspelt_name_is_an_error_to_type_checkers(tmp_path: Path) -> None:
+    mypy = pytest.importorskip("mypy.api", reason="mypy is for developers")
+    program = tmp_path / "program.py"
+    program.write_text("from mcp_sync import MCPClient, MCPCleint\n")
+    said, _, code = mypy.run([str(program), "--config-file=", f"--cache-dir={tmp_path / 'cache'}"])
+    assert code == 1
+    assert said.count("error:") == 1
+    assert "MCPCleint" in said
+
+
 def test_importing_the_client_loads_neither_requests_nor_the_making_of_models() -> None:
     """Together they are three quarters of what a program with a client loads; see the workload "import"."""
     loaded = loaded_by("from mcp_sync import MCPClient")

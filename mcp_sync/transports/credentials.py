@@ -47,12 +47,13 @@ class Cookies:
         return cast(RequestsCookieJar, self._jar)
 
     def add(self, method: str, url: str, headers: Dict[str, str]) -> None:
-        """Put what is kept for ``url`` into the headers of a request."""
+        """Put what is kept for ``url`` into the headers of a request, after the cookies that the caller brought."""
         if self._jar is not None and len(self._jar):
             # requests has no annotations here.
             cookie = cast(Any, get_cookie_header)(self._jar, requests.Request(method, url).prepare())
             if cookie:
-                headers["Cookie"] = cookie
+                name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
+                headers[name] = f"{headers[name]}; {cookie}" if name in headers else cookie
 
     def keep(self, method: str, url: str, raw: HTTPResponse) -> None:
         """Keep what a response sets: load balancers hold a session at one server by a cookie."""

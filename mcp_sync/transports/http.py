@@ -183,7 +183,7 @@ class HTTP:
                 raise MCPTimeoutError(
                     f"the {deadline.timeout:g} s of this call were over before it was sent", outcome="not_sent"
                 )
-            merged = {**self._base, **self._asked_headers(), **headers}
+            merged = _merged(self._base, self._asked_headers(), headers)
             timeouts = (min(remaining, self._config.connect_timeout), remaining)
             current.exchange = exchange
             if self._auth is not None or self._brought is not None:
@@ -341,6 +341,17 @@ class HTTP:
         self._under_way.clear()
         if self._adapter is not None:
             self._adapter.close()
+
+
+def _merged(*layers: Mapping[str, str]) -> Dict[str, str]:
+    """The headers of all layers; a name's last value is the one that counts, however each is spelled."""
+    merged: Dict[str, str] = {}
+    for layer in layers:
+        merged.update(layer)
+    if len(set(map(str.lower, merged))) == len(merged):
+        return merged
+    named = {name.lower(): (name, value) for layer in layers for name, value in layer.items()}
+    return dict(named.values())
 
 
 @functools.lru_cache(maxsize=2)

@@ -400,6 +400,32 @@ def test_cookies_of_a_load_balancer_are_sent_back(server: FaultServer, make_clie
     assert {request.headers.get("cookie") for request in posts} == {"route=a"}
 
 
+@pytest.mark.parametrize("name", ["Cookie", "cookie"])
+def test_the_callers_own_cookies_stay_when_a_server_sets_one(
+    name: str, server: FaultServer, make_client: Connect
+) -> None:
+    server.stream_options["headers"] = {"set-cookie": "route=a; Path=/"}
+    client = make_client(server.sse_url, transport="sse", headers={name: "mine=1"})
+    client.call_tool("echo", {"message": "hi"})
+    posts = [request for request in server.requests if request.method == "POST"]
+    assert {request.headers.get("cookie") for request in posts} == {"mine=1; route=a"}
+
+
+def test_a_header_that_is_spelled_in_two_ways_is_sent_once_and_the_nearer_one_counts(
+    server: FaultServer, make_client: Connect
+) -> None:
+    client = make_client(
+        server.sse_url,
+        transport="sse",
+        headers={"X-TENANT": "near", "user-agent": "mine"},
+        default_headers={"x-tenant": "far"},
+    )
+    client.call_tool("echo", {"message": "hi"})
+    for request in server.requests:
+        assert request.headers["x-tenant"] == "near"
+        assert request.headers["user-agent"] == "mine"
+
+
 # All calls share the server, none another's fault
 
 

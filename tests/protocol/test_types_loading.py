@@ -159,3 +159,21 @@ def test_a_forked_child_can_make_validators_whatever_other_threads_were_doing() 
         "done.set()\n"
     )
     assert answer == "7"
+
+
+def test_a_subclass_in_a_function_may_name_what_is_defined_there() -> None:
+    class Inner(WireModel):
+        value: int
+
+    class Outer(WireModel):
+        inner: "Optional[Inner]" = None
+
+    class Earlier(WireModel):
+        later: "Optional[Later]" = None
+
+    class Later(WireModel):
+        value: int
+
+    Earlier.model_rebuild()
+    assert Outer.model_validate({"inner": {"value": 1}}).inner == Inner(value=1)
+    assert Earlier.model_validate({"later": {"value": 2}}).later == Later(value=2)

@@ -44,15 +44,14 @@ _LONGEST_LIST = 50  # items of one list or object in a repr
 
 # Held while a validator is made, and for nothing else. It is re-entrant as one model's making can set off another's.
 _building = threading.RLock()
+_process = os.getpid()
 
 
-def _renew_lock() -> None:
-    global _building  # the thread that held it does not exist in the child
-    _building = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+def _lock() -> Any:
+    global _building, _process
+    if _process != os.getpid():  # the thread that held it does not exist in a forked child
+        _building, _process = threading.RLock(), os.getpid()
+    return _building
 
 
 def _wire_name(name: str) -> str:
@@ -117,7 +116,9 @@ class WireModel(BaseModel):
         Pydantic's own method is not thread-safe: two threads that use a model for the first time at once can get an
         instance of the parent class (seen with 2.13).
         """
-        with _building:
+        # Names are looked up where this was called, which is one frame further than pydantic thinks.
+        options["_parent_namespace_depth"] = options.get("_parent_namespace_depth", 2) + 1
+        with _lock():
             return super().model_rebuild(**options)
 
     def to_wire(self) -> Dict[str, Any]:
