@@ -271,7 +271,7 @@ class Lifecycle:
     def _checked_arguments(self, arguments: Optional[Mapping[str, Any]], name: str) -> Dict[str, Any]:
         if arguments is None:
             return {}
-        if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
+        if not isinstance(arguments, (dict, Mapping)) or not all(isinstance(key, str) for key in arguments):
             raise MCPUsageError(
                 f"the arguments of {excerpt(name)!r} must be a dict with strings as keys, not "
                 f"{type(arguments).__name__}",

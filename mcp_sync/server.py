@@ -26,11 +26,11 @@ class Remote:
     """A server that is reached by HTTP, at one of ``urls``."""
 
     urls: List[str]
+    # The server as errors name it; written once, as every call needs it.
+    public: str = field(init=False)
 
-    @property
-    def public(self) -> str:
-        """The server as errors name it."""
-        return public_url(self.urls[0])
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "public", public_url(self.urls[0]))
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Command:
     """A server that is started as a child process."""
 
     argv: List[str] = field(repr=False)
+    # The server as errors name it; arguments may be secret.
+    public: str = field(init=False)
 
-    @property
-    def public(self) -> str:
-        """The server as errors name it; arguments may be secret."""
-        return PurePath(self.argv[0]).name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "public", PurePath(self.argv[0]).name)
 
 
 def read_server(server: Server, config: MCPClientConfig) -> Tuple[Union[Remote, Command], MCPClientConfig]:
