@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="only what has this in its name")
     parser.add_argument("--clients", metavar="A,B", help="only these clients")
     parser.add_argument("--raw", type=Path, metavar="FILE", help="append every number to a file of JSON lines")
+    parser.add_argument("--render", type=Path, metavar="FILE", help="measure nothing: the page of what --raw has kept")
     parser.add_argument("--page", type=Path, metavar="FILE", help=f"the page to write (default: {PAGE.name} in docs/)")
     parser.add_argument("--check", action="store_true", help="fail if a ratio is worse than its limit; write no page")
     chosen = parser.parse_args(arguments)
@@ -43,6 +44,10 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("memory and CPU time are read from /proc: this needs Linux")
     if chosen.check:
         return checking.check(chosen.only, say)
+    if chosen.render:
+        with chosen.render.open(encoding="utf-8") as kept:
+            records = [json.loads(line) for line in kept]
+        return publish(records, max(record["round"] for record in records) + 1, chosen.page or PAGE)
     workloads = [
         workload._replace(clients=[name for name in workload.clients if name in chosen.clients.split(",")])
         if chosen.clients
@@ -55,13 +60,14 @@ def main(arguments: Sequence[str]) -> int:
     in_part = bool(chosen.only or chosen.clients)
     with chosen.raw.open("a", encoding="utf-8") if chosen.raw else open(os.devnull, "w", encoding="utf-8") as raw:
         records = compare(workloads, chosen.rounds, raw)
-    written = page(records, machine(), chosen.rounds)
     if chosen.page is None and in_part:
-        say(written)  # a part of the workloads is no page
+        say(page(records, machine(), chosen.rounds))  # a part of the workloads is no page of the documentation
         return 0
-    target = chosen.page or PAGE
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(written, encoding="utf-8")
+    return publish(records, chosen.rounds, chosen.page or PAGE)
+
+
+def publish(records: Sequence[dict[str, Any]], rounds: int, target: Path) -> int:
+    target.write_text(page(records, machine(), rounds), encoding="utf-8")
     say(f"written to {target}")
     return 0
 

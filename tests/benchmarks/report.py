@@ -140,7 +140,7 @@ def goals(records: Sequence[Mapping[str, Any]]) -> list[str]:
                     continue
                 digits = measure.digits if target.times is None else 2
                 unit = measure.unit if target.times is None else f"x {target.times}"
-                kept = "yes" if found[0] <= target.at_most else "no"
+                kept = "yes" if round(found[0], digits) <= target.at_most else "no"
                 cells = [number(value, digits) for value in (target.at_most, *found)]
                 rows.append([workload.name, unit, *cells, kept])
     return table(["workload", "unit", "at most", "median", "best round", "reached"], rows)
