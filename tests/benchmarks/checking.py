@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 
 from . import callgrind
 from .comparing import Lab, own_interpreter, serving
-from .limits import COSTS, GROWTHS, INSTRUCTIONS, Cost, Growth, Instructions
+from .limits import COSTS, GROWTHS, INSTRUCTIONS, MEMORY, Cost, Growth, Instructions, Memory
 from .report import values
 from .workloads import CPU, Workload, measures
 
@@ -70,6 +70,9 @@ def every_verdict(url: str, only: str, say: Callable[[str], None]) -> Iterator[V
     for growth in GROWTHS:
         if only in f"{growth.scenario}, {growth.binding}":
             yield grown(lab, growth)
+    for memory in MEMORY:
+        if only in f"sessions, {memory.binding}":
+            yield held(lab, memory)
     counted = [limit for limit in INSTRUCTIONS if only in f"{limit.scenario}, {limit.binding}"]
     if not counted:
         return
@@ -130,6 +133,13 @@ def grown(lab: Lab, limit: Growth) -> Verdict:
     unit = measures(limit.scenario)[0].unit
     what = f"{limit.scenario}, {limit.binding}: {unit} of {limit.more:,}, times that of {limit.few:,}"
     return Verdict(what, found, limit.at_most)
+
+
+def held(lab: Lab, limit: Memory) -> Verdict:
+    """What an idle session holds; the least of two runs, as what the allocator does with free memory only adds."""
+    workload = Workload("checked", "sessions", limit.binding, limit.amount, ("mcp_sync",))
+    found = best(succeeded(lab.compare(workload, 2)), workload)
+    return Verdict(f"sessions, {limit.binding}: {measures('sessions')[0].unit}", found, limit.at_most)
 
 
 def instructions(url: str, limits: list[Instructions], post: float) -> Iterator[Verdict]:

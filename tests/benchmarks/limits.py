@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
-__all__ = ["COSTS", "GROWTHS", "INSTRUCTIONS", "Cost", "Growth", "Instructions"]
+__all__ = ["COSTS", "GROWTHS", "INSTRUCTIONS", "MEMORY", "Cost", "Growth", "Instructions", "Memory"]
 
 
 class Cost(NamedTuple):
@@ -45,6 +45,17 @@ class Growth(NamedTuple):
     at_most: float
 
 
+class Memory(NamedTuple):
+    """Each of `amount` sessions that are open and idle may hold at most so many KiB of this process.
+
+    Memory is no time: it is the same within a few percent whatever else the machine does, so a third of room is enough.
+    """
+
+    binding: str
+    amount: int
+    at_most: float
+
+
 class Instructions(NamedTuple):
     """At most so many times the instructions of one POST by urllib3 for one call (event, connection).
 
@@ -72,7 +83,7 @@ COSTS = (
     Cost("progress", "HTTP, stream", 10_000, ("raw", "HTTP+SSE"), cpu=9.0),
     Cost("text", "HTTP+SSE", 10_000_000, ("raw", "HTTP+SSE"), cpu=3.2, peak=6.6),
     Cost("text", "HTTP, JSON", 10_000_000, ("raw", "HTTP, JSON"), cpu=1.8, peak=3.6),
-    Cost("connects", "HTTP+SSE", 20, ("raw_threads", "HTTP+SSE"), cpu=14.0),
+    Cost("connects", "HTTP+SSE", 20, ("raw_threads", "HTTP+SSE"), cpu=11.0),
     Cost("import", "", 1, ("requests", ""), cpu=0.75),
 )
 GROWTHS = (
@@ -83,13 +94,21 @@ GROWTHS = (
     Growth("tools", "HTTP, JSON", 1_000, 10_000, 1.8),
     Growth("sessions", "HTTP+SSE", 20, 200, 1.5),
 )
+# A thread that waits is 15 KiB: two over HTTP+SSE, one over Streamable HTTP where the server has sessions.
+MEMORY = (
+    Memory("HTTP+SSE", 200, 95.0),
+    Memory("HTTP, JSON", 200, 75.0),
+    Memory("2026-07-28", 200, 32.0),
+)
 INSTRUCTIONS = (
     Instructions("calls", "HTTP, JSON", 100, 1.45),
     Instructions("calls", "HTTP, stream", 100, 1.60),
     Instructions("calls", "2026-07-28", 100, 1.55),
     Instructions("calls", "HTTP+SSE", 100, 1.60),
     Instructions("calls", "stdio", 100, 0.45),
-    Instructions("connects", "HTTP+SSE", 10, 15.0),
+    Instructions("connects", "HTTP+SSE", 10, 8.0),
+    Instructions("connects", "HTTP, JSON", 10, 8.0),
+    Instructions("connects", "2026-07-28", 10, 4.0),
     Instructions("progress", "HTTP, stream", 2_000, 0.12),
     Instructions("progress", "HTTP+SSE", 2_000, 0.12),
 )
