@@ -33,7 +33,7 @@ class ResultCache:
 
     def __init__(self) -> None:
         # Guards the entries: key -> (when it gets stale, result).
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._entries: Dict[_Key, Tuple[float, Dict[str, Any]]] = {}
         # How often something was forgotten: what was asked for before that may be stale already when it comes.
         self.changes = 0

@@ -84,7 +84,7 @@ class Connection:
         self.crew = Crew()
         self._ids = itertools.count(random.SystemRandom().randrange(1 << 32, 1 << 52))
         # Guards everything below; no I/O happens under it.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._link: Optional[Link] = None
         # A link that is being opened: ``close`` interrupts it.
         self._opening: Optional[Link] = None

@@ -1,4 +1,4 @@
-"""Who waits for which answer: the queue's only consumer, and the table of waiters with the one lock that guards it.
+"""Who waits for which answer: the queue's only consumer, and the table of waiters.
 
 Runs on: one dispatcher thread per session that has a shared stream, from when it is first needed; the transport's
 reader; and any thread that brings in the answer to a request of its own.
@@ -12,7 +12,9 @@ reader is never kept. The answer to a caller who wants nothing else takes none: 
 waiter, unless something before it is still in the queue. That saves two of the four times that threads wait for each
 other in a call, a quarter of what it costs; and a session in which nothing else comes needs no second thread.
 
-Whoever takes a waiter out of the table settles it, so it is settled once. Nothing here runs user code: what the server
+The table has no lock: to enter a waiter, to take one out and to list them is one step of the interpreter each. So a
+caller whom a signal handler interrupts, to make another call, never keeps the reader from that call's answer. Whoever
+takes a waiter out settles it, so it is settled once. Nothing here runs user code: what the server
 asks goes to the handlers, whose threads do.
 
 The dispatcher thread ends because the transport's reader ends, and says so with ``lost`` as the last thing it does.
@@ -71,11 +73,11 @@ class Dispatcher:
         # Batches that were put into the queue (the reader counts), and that were routed (the dispatcher thread does).
         self._queued = 0
         self._routed = 0
-        # Guards what follows.
-        self._lock = threading.Lock()
         self._waiters: Dict[RequestId, Waiter] = {}
         # Why nothing can be expected any more.
         self._over: Optional[Failure] = None
+        # Guards what follows.
+        self._lock = threading.RLock()
         # The last item is in the queue.
         self._ending = False
         # The queue is there when the thread is; that may be started while ``_may_start``.
@@ -91,34 +93,32 @@ class Dispatcher:
         Raises:
             MCPClientError: the session is over.
         """
-        with self._lock:
-            over = self._over
-            if over is None:
-                self._waiters[waiter.id] = waiter
+        # First in, then a look: whoever ends the session does it the other way round, so one of the two sees the other.
+        self._waiters[waiter.id] = waiter
+        over = self._over
         if over is not None:
+            self.withdraw(waiter)
             error = over()
             error.outcome = "not_sent"
             raise error
 
-    def withdraw(self, waiter: Waiter) -> None:
-        """Take ``waiter`` out if it is still in; an answer that comes later is dropped."""
-        with self._lock:
-            self._waiters.pop(waiter.id, None)
+    def withdraw(self, waiter: Waiter) -> bool:
+        """Take ``waiter`` out; an answer that comes later is dropped. Returns whether it was still in."""
+        return self._waiters.pop(waiter.id, None) is not None
 
     def abandon(self, failure: Failure) -> None:
         """Fail every waiter, each with an exception of its own, and refuse new ones."""
-        with self._lock:
-            if self._over is None:
-                self._over = failure
-            waiters = list(self._waiters.values())
-            for waiter in waiters:
-                # Before the table is empty: then the transport may be interrupted, and each must know the true reason.
-                waiter.failure = failure
-            self._waiters.clear()
+        if self._over is None:
+            self._over = failure
+        waiters = list(self._waiters.values())
         for waiter in waiters:
-            waiter.fail(failure)
-            if waiter.exchange is not None:
-                waiter.exchange.stop(CLOSED)
+            # Before the table is empty: then the transport may be interrupted, and each must know the true reason.
+            waiter.failure = failure
+        for waiter in waiters:
+            if self.withdraw(waiter):
+                waiter.fail(failure)
+                if waiter.exchange is not None:
+                    waiter.exchange.stop(CLOSED)
 
     @property
     def waiting(self) -> int:
@@ -182,11 +182,8 @@ class Dispatcher:
 
         Returns whether it is over now: not so while a call waits, or something is still on its way to those it is for.
         """
-        with self._lock:
-            if self._waiters or self._queued != self._routed:
-                return False
-            if self._over is None:
-                self._over = _copies_of(error)
+        if self._waiters or self._queued != self._routed:
+            return False
         self.lost(error)
         return True
 
@@ -239,13 +236,8 @@ class Dispatcher:
     def _settle(self, answer: Message, via: Optional[Waiter]) -> None:
         raw_id = answer.get("id")
         key = via.id if via is not None and raw_id is None and "error" in answer else matching_id(raw_id)
-        with self._lock:
-            waiter = None if key is None else self._waiters.get(key)
-            if waiter is None or (via is not None and waiter is not via):
-                waiter = None
-            else:
-                del self._waiters[waiter.id]
-        if waiter is None:
+        waiter = None if key is None else self._waiters.get(key)
+        if waiter is None or (via is not None and waiter is not via) or not self.withdraw(waiter):
             # Some gateways send everybody's answers to everybody, and late answers to cancelled requests are normal.
             _log.debug("%s is nobody's here", shown(answer))
             return
@@ -271,8 +263,7 @@ class Dispatcher:
         self._notified(message)
 
     def _listening(self) -> Tuple[Waiter, ...]:
-        with self._lock:
-            return tuple(waiter for waiter in self._waiters.values() if waiter.wants == "all")
+        return tuple(waiter for waiter in list(self._waiters.values()) if waiter.wants == "all")
 
     # Ending
 

@@ -36,7 +36,7 @@ _last_tasks: List[Callable[[], object]] = []
 # The process in which that was done.
 _pid = os.getpid()
 # Held while it is done, where several threads may come to it at once.
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def in_child(task: Callable[[], object], *, last: bool = False) -> None:
@@ -58,7 +58,7 @@ def notice() -> None:
 
 def _forked() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _begin()
 
 

@@ -46,7 +46,7 @@ class ToolFuture(_Future):
         self._call: Optional[Call] = None
         self._began = False
         # Guards the flag: only the first of two cancellations may notify.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._notified = False
 
     def result(self, timeout: Optional[float] = None) -> CallToolResult:

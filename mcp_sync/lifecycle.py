@@ -55,7 +55,7 @@ class Lifecycle:
         self._handlers = handlers
         self._opener = opener
         # Guards what is made lazily.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._background: Optional[Background] = None
         self._operations: Optional[Operations] = None
         self._holder = _Holder(self._new_connection())

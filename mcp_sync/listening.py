@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import logging
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Type
 
@@ -49,7 +48,7 @@ class ChangeStream:
         self._methods = {f"notifications/{kind}/list_changed" for kind in self._kinds}
         self._uris = list(uris)
         # Guards what follows.
-        self._condition = SteadyCondition(threading.Lock())
+        self._condition = SteadyCondition()
         self._backlog: Deque[Message] = collections.deque()
         self._session_changed = False
         self._closed = False

@@ -58,12 +58,12 @@ class _Found(NamedTuple):
 
 
 _memory: Dict[str, _Found] = {}
-_memory_lock = threading.Lock()
+_memory_lock = threading.RLock()
 
 
 def _after_fork_in_child() -> None:
     global _memory_lock
-    _memory_lock = threading.Lock()
+    _memory_lock = threading.RLock()
 
 
 in_child(_after_fork_in_child)

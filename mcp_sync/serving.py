@@ -47,7 +47,7 @@ class Crew:
 
     def __init__(self) -> None:
         # Guards what follows; the list is replaced and never changed.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._audiences: List[Audience] = []
         self._pools: Dict[str, Workers] = {}
         self._closed = False
@@ -139,7 +139,7 @@ class Serving:
         self._crew = crew
         self._reply = reply
         # Guards the set of ids that the server has asked and not cancelled.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open: Set[object] = set()
 
     @property

@@ -42,7 +42,7 @@ class Subscriptions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         # Guards the counts and the stream.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._uris: Counter[str] = collections.Counter()
         self._kinds: Counter[str] = collections.Counter()
         self._stream: Optional[_Stream] = None
@@ -171,7 +171,7 @@ class _Stream:
         self._acknowledged = threading.Event()
         self._error: Optional[MCPClientError] = None
         # Guards the two below.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._call: Optional[Call] = None
         self._over = False
 

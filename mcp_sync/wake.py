@@ -6,6 +6,10 @@ Entering a ``threading.Condition``, as each use of an Event does, is two steps: 
 its lock held for ever, and whoever sets the event then, such as the thread that routes everybody's answers, waits for
 that. A lock of the interpreter's is taken and given back in one step each.
 
+For the same reason every other lock of the package is re-entrant: a signal handler, or a finalizer that the collector
+runs, may call the client in the middle of what the lock guards, on the thread that holds it. What is guarded is short,
+and whole before and after each step.
+
 An Event takes a kilobyte, too, for a condition, its lock and its queue, and a client would have a dozen.
 """
 

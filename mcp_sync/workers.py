@@ -40,7 +40,7 @@ class Workers:
         self._backlog = backlog
         self._drop_oldest = drop_oldest
         # Guards all below.
-        self._condition = SteadyCondition(threading.Lock())
+        self._condition = SteadyCondition()
         self._jobs: Deque[Job] = collections.deque()
         self._workers: Set[threading.Thread] = set()
         self._idle = 0

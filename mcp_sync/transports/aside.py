@@ -84,7 +84,7 @@ class AsideStream:
         self._sink = sink
         self._headers = headers
         # Guards the start.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._reader: Optional[threading.Thread] = None
         self._over = Flag()
         # Set when the first request is on its way.

@@ -115,10 +115,11 @@ class Stdin:
     def _write(self, line: Line, deadline: Deadline, is_over: Callable[[], bool]) -> None:
         pipes = self._pipes
         start, was_in_doubt = pipes.written, pipes.in_doubt
-        end = start + len(line.data)
         data = memoryview(line.data)
         try:
             self._busy = line.had_turn = True
+            start, was_in_doubt = pipes.written, pipes.in_doubt  # a signal handler may have written until here
+            end = start + len(line.data)
             while pipes.written < end and not (is_over() or deadline.expired or pipes.in_doubt):
                 pipes.write(data[pipes.written - end :], deadline.remaining)
         except OSError as exc:

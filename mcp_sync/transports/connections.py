@@ -82,7 +82,7 @@ class InterruptibleConnection(HTTPConnection):
         super().__init__(*args, **kwargs)
         _connections.add(self)
         # Guards ``_exchange``: an interrupt must never hit the exchange that got this connection from the pool next.
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._exchange: Optional[Exchange] = None
         # The socket that carries the exchange: from before it is connected, when urllib3 does not know it
         # yet, until after the head of an answer that says

@@ -58,7 +58,7 @@ class Exchange:
 
     def __init__(self, deadline_at: float) -> None:
         # Guards the pair of ``connection`` and ``stopped``.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.connection: Optional[InterruptibleConnection] = None
         self.raw: Optional[BaseHTTPResponse] = None
         self.sent = False
@@ -137,7 +137,7 @@ class Watch:
 
     def __init__(self) -> None:
         # Guards what follows, but for what comes and goes.
-        self._condition = SteadyCondition(threading.Lock())
+        self._condition = SteadyCondition()
         self._watched: Dict[int, Watched] = {}
         self._running = False
         # When the thread will look next: a new exchange wakes it only if its deadline is sooner.
@@ -178,9 +178,13 @@ class Watch:
         at = time.monotonic() + seconds
         if at < exchange.deadline_at and id(exchange) in self._watched:
             exchange.deadline_at = at
-            if at < self._next_look:
-                with self._condition:
+            if at < self._next_look and self._condition.acquire(blocking=False):
+                # Nobody is waited for: who has the lock may be a caller in whom a signal handler waits for the very
+                # answer that is being brought. The thread looks soon enough by itself.
+                try:
                     self._condition.notify()
+                finally:
+                    self._condition.release()
 
     def _run(self) -> None:
         # This thread ends: with nothing to watch it waits _IDLE_SECONDS, at most twice, and returns.

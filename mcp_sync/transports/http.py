@@ -177,6 +177,8 @@ class HTTP:
         streaming: bool,
     ) -> Response:
         error: Optional[MCPClientError] = None
+        # That of a request whose thread a signal handler has interrupted, to send this one.
+        outer = current.exchange
         try:
             remaining = deadline.remaining
             if remaining <= 0:
@@ -208,7 +210,7 @@ class HTTP:
                 exchange.sent = True  # connections of urllib3's own do not tell, and a call must not go out twice
             error = translate(exc, exchange, url, deadline)
         finally:
-            current.exchange = None
+            current.exchange = outer
         # Outside of the handler, so that no library's text, which may hold the URL's query, hangs on as the context.
         raise error
 

@@ -79,7 +79,7 @@ class HTTPSSETransport:
         self._began = False
         self._opened = False
         # Guards the three below: the first endpoint is the one that stays.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._endpoint: Optional[str] = None
         self._header_session: Optional[str] = None
         self._failure: Optional[MCPClientError] = None

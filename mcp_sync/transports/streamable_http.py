@@ -67,7 +67,7 @@ class StreamableHTTPTransport:
         self._config = config
         self._sink = sink
         # Guards the session's id, and the making of the stream aside.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._session_id: Optional[str] = None
         self._expired = False
         # Whether the server may open a session, and streams can be resumed: the revision says.

@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from mcp_sync import MCPClient, MCPClosedError, MCPConnectionError
+from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError
 from tests.conftest import open_sockets, our_threads
 from tests.support.beds import Bed, over
 from tests.support.clock import LONG
@@ -100,6 +100,51 @@ def test_close_may_come_before_any_line_of_a_call(what: str, bed: Bed, request: 
         if not at.fired:
             break
     assert "MCPClosedError" in outcomes
+
+
+@over(*BEDS)
+@pytest.mark.parametrize("what", ["call", "stream", "connect"])
+def test_another_call_may_come_before_any_line_of_a_call(what: str, bed: Bed, request: pytest.FixtureRequest) -> None:
+    """As from a signal handler, or from a finalizer that the collector runs: both calls get their own answers."""
+    if what == "stream" and bed.name == "http-json":
+        pytest.skip("no stream there")
+    bed.tool("talk", talk)
+    step = (3 if request.config.getoption("--soak") else 20) * (8 if what == "connect" else 1)
+    inner: list[object] = []
+    client = bed.make(timeout=LONG)
+    answered = 0
+    patience = 0.5 if what == "connect" else LONG
+
+    def again() -> None:
+        try:
+            inner.append(client.call_tool("echo", {"message": "inner"}, timeout=patience).text)
+        except MCPClientError as exc:
+            inner.append(exc)
+
+    for number in range(random.randrange(step), 100_000, step):
+        if what == "connect":
+            client.close()
+            client = bed.make(timeout=LONG)
+        else:
+            client.connect()
+        del inner[:]
+        at = At(number, again)
+        got: list[Any] = []
+        error = run_with(at, lambda: got.append(call_of(client, what)()))  # noqa: B023  # it has run before the next
+        assert error is None, (at.where, error)
+        last = got[0][-1] if what == "stream" else got[0]
+        assert last.text == "hi", at.where
+        if not at.fired:
+            break
+        # The thread that opens the session cannot wait for it at the same time, nor write in the middle of a line: that
+        # ends at the deadline, or at once.
+        assert inner == ["inner"] or (
+            isinstance(inner[0], MCPTimeoutError)
+            and (what == "connect" or (bed.name == "stdio" and inner[0].outcome == "not_sent"))
+        ), (at.where, inner)
+        answered += inner == ["inner"]
+    assert answered > 0
+    assert client.call_tool("echo", {"message": "after"}, timeout=LONG).text == "after"
 
 
 @over(*BEDS)
