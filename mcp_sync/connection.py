@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 from .cache import ResultCache
 from .catalog import Catalog
 from .closing import end, stay_at_exit
-from .deadline import Deadline
+from .deadline import Deadline, jittered
 from .errors import (
     HTTPStatusError,
     MCPClientError,
@@ -222,6 +222,8 @@ class Connection:
             with self._lock:
                 closed = self._closed
                 if not closed:
+                    # One that a signal handler opened while this thread was about to.
+                    self._retired += [other for other in (self._link,) if other is not None and other is not lost]
                     self._link, self._opening = link, None
             if closed:
                 raise self._closed_error()
@@ -264,7 +266,7 @@ class Connection:
         if lost is not None:
             self._fruitless = 0 if lost.made_progress else self._fruitless + 1
             floor = min(_FLOOR_SECONDS * 2.0 ** min(self._fruitless, 10), _LONGEST_DELAY)
-            self.pause(self._opened_at + _jittered(floor) - time.monotonic(), deadline)
+            self.pause(self._opened_at + jittered(floor) - time.monotonic(), deadline)
         retries = self.config.max_retries if lost is not None else 0
         for attempt in itertools.count():
             self._opened_at = time.monotonic()
@@ -291,7 +293,7 @@ class Connection:
         raise AssertionError("unreachable")
 
     def _delay_before(self, attempt: int) -> float:
-        return _jittered(min(self.config.retry_delay * 2.0**attempt, _LONGEST_DELAY))
+        return jittered(min(self.config.retry_delay * 2.0**attempt, _LONGEST_DELAY))
 
     def pause_before_retry(self, attempt: int, deadline: Deadline) -> bool:
         """Wait before a call is tried again; False, at once, where there are no tries or is no time left."""
@@ -394,7 +396,3 @@ class Connection:
 
     def _gave_up(self) -> MCPClientError:
         return MCPConnectionError("the session was given up", server=self.server.public, outcome="unknown")
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.8, 1.2)  # nosec B311  # jitter needs no cryptography

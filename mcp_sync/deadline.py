@@ -6,13 +6,14 @@ Runs on: any thread; a deadline never changes after it was made.
 from __future__ import annotations
 
 import math
+import random
 import threading
 import time
 from typing import Optional
 
 from .errors import MCPUsageError
 
-__all__ = ["Deadline", "check_timeout"]
+__all__ = ["Deadline", "check_timeout", "jittered"]
 
 # Event.wait and settimeout overflow on large numbers; a longer wait is several of these.
 _LONGEST_WAIT = min(threading.TIMEOUT_MAX, 1_000_000.0)
@@ -70,3 +71,8 @@ class Deadline:
 
     def __repr__(self) -> str:
         return f"Deadline({self.timeout:g} s, {self.at - time.monotonic():.3f} s left)"
+
+
+def jittered(seconds: float) -> float:
+    """About so many seconds: clients that a server has dropped together do not come back together."""
+    return seconds * random.uniform(0.8, 1.2)  # nosec B311  # jitter needs no cryptography

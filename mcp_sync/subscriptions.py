@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import collections
 import logging
-import random
 import threading
 from typing import TYPE_CHECKING, Any, Counter, Dict, Iterable, List, Mapping, Optional
 
 from .call import Call
-from .deadline import Deadline
+from .deadline import Deadline, jittered
 from .errors import MCPClientError, MCPClosedError, MCPServerError, MCPTimeoutError
 from .link import Link
 from .protocol.escape import excerpt
@@ -225,7 +224,7 @@ class _Stream:
                 _log.debug("the stream of changes broke and is opened again: %s", exc)
             fruitless = 0 if progressed else fruitless + 1
             delay = min(_FLOOR_SECONDS * 2.0 ** min(fruitless, 10), _LONGEST_DELAY)
-            delay *= random.uniform(0.8, 1.2)  # nosec B311  # jitter needs no cryptography
+            delay = jittered(delay)
             try:
                 self._connection.pause(delay, Deadline(float("inf")))
             except MCPClosedError:

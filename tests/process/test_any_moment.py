@@ -26,14 +26,20 @@ HANG = 20.0
 class At:
     """Runs ``do`` once, before the nth line that a thread executes in the package, as a signal handler would run."""
 
-    def __init__(self, number: int, do: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        number: int,
+        do: Callable[[], object],
+        modules: tuple[str, ...] = ("mcp_sync", "urllib3", "queue", "threading"),
+    ) -> None:
         self._left = number
         self._do = do
+        self._modules = modules
         self.fired = False
         self.where = ""
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if not str(frame.f_globals.get("__name__")).startswith(("mcp_sync", "urllib3", "queue", "threading")):
+        if not str(frame.f_globals.get("__name__")).startswith(self._modules):
             return None
         if event == "line" and not self.fired:
             self._left -= 1
@@ -145,6 +151,30 @@ def test_another_call_may_come_before_any_line_of_a_call(what: str, bed: Bed, re
         answered += inner == ["inner"]
     assert answered > 0
     assert client.call_tool("echo", {"message": "after"}, timeout=LONG).text == "after"
+
+
+@over("sse", "http-json")
+def test_two_sessions_that_are_opened_at_once_on_one_thread_are_both_ended(bed: Bed) -> None:
+    """Before each line in which a session is chosen another may be opened; that nothing is left is looked at last."""
+    both = 0
+    for number in range(1000):
+        client = bed.make(timeout=LONG)
+        opened: list[object] = []
+
+        def again(client: MCPClient = client, opened: list[object] = opened) -> None:
+            try:
+                opened.append(client.connect(timeout=0.05))
+            except MCPTimeoutError:
+                pass  # the session is being opened by the code that this interrupts
+
+        at = At(number, again, ("mcp_sync.connection",))
+        assert run_with(at, client.connect) is None, at.where
+        assert client.connected
+        both += len(opened)
+        client.close()
+        if not at.fired:
+            break
+    assert both > 5
 
 
 @over(*BEDS)
