@@ -81,7 +81,7 @@ COSTS = (
     Cost("callers", "HTTP+SSE", 1280, _POST, cpu=2.8),
     Cost("progress", "HTTP+SSE", 10_000, ("raw", "HTTP+SSE"), cpu=9.0),
     Cost("progress", "HTTP, stream", 10_000, ("raw", "HTTP+SSE"), cpu=9.0),
-    Cost("text", "HTTP+SSE", 10_000_000, ("raw", "HTTP+SSE"), cpu=3.2, peak=6.6),
+    Cost("text", "HTTP+SSE", 10_000_000, ("raw", "HTTP+SSE"), cpu=3.2, peak=3.6),
     Cost("text", "HTTP, JSON", 10_000_000, ("raw", "HTTP, JSON"), cpu=1.8, peak=3.6),
     Cost("connects", "HTTP+SSE", 20, ("raw_threads", "HTTP+SSE"), cpu=11.0),
     Cost("import", "", 1, ("requests", ""), cpu=0.75),
@@ -94,10 +94,10 @@ GROWTHS = (
     Growth("tools", "HTTP, JSON", 1_000, 10_000, 1.8),
     Growth("sessions", "HTTP+SSE", 20, 200, 1.5),
 )
-# A thread that waits is 15 KiB: two over HTTP+SSE, one over Streamable HTTP where the server has sessions.
+# A thread that waits is 24 KiB: one over HTTP+SSE, and over Streamable HTTP where the server has sessions.
 MEMORY = (
-    Memory("HTTP+SSE", 200, 95.0),
-    Memory("HTTP, JSON", 200, 75.0),
+    Memory("HTTP+SSE", 200, 80.0),
+    Memory("HTTP, JSON", 200, 72.0),
     Memory("2026-07-28", 200, 32.0),
 )
 INSTRUCTIONS = (

@@ -193,6 +193,21 @@ _MEANING = """\
 - **a whole program**: from the start of Python through import, connection, and one call to its end.
 """
 
+_LEFT = """\
+## What it would take to go further
+
+- **64 callers over HTTP+SSE.** A thread waits twice in a call: for the status of its POST, and for the answer on the
+  stream. `raw_threads`, which does nothing but that, shows what the waiting alone costs. To wait once, the status would
+  have to be left unread, and a POST that failed would be noticed at the deadline of its call.
+- **A session over Streamable HTTP.** Most of what it holds belongs to the stream on which the server may speak outside
+  of any call: a thread that waits (24 KiB) and a connection. A client that did not listen would hold a third, as one of
+  2026-07-28 does, where there is no such stream; but a server that asks such a client something would wait for the
+  answer, and the call with it.
+- **A call over Streamable HTTP.** What is left above a bare socket is what `urllib3` and `http.client` do for a
+  response, and the deadline: each exchange is entered where one thread watches all of them. Proxies, TLS, redirects,
+  cookies and the user's own `requests.Session` hang on the former, and on the latter that no call outlives its time.
+"""
+
 
 def page(records: Sequence[Mapping[str, Any]], machine: Machine, rounds: int) -> str:
     """The page of the documentation."""
@@ -225,6 +240,7 @@ def page(records: Sequence[Mapping[str, Any]], machine: Machine, rounds: int) ->
         "## Targets\n",
         *goals(records),
         "",
+        _LEFT,
         _HOW.format(rounds=rounds),
         _MEANING,
     ]
