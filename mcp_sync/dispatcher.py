@@ -115,10 +115,10 @@ class Dispatcher:
             # Before the table is empty: then the transport may be interrupted, and each must know the true reason.
             waiter.failure = failure
         for waiter in waiters:
-            if self.withdraw(waiter):
-                waiter.fail(failure)
-                if waiter.exchange is not None:
-                    waiter.exchange.stop(CLOSED)
+            was_in = self.withdraw(waiter)
+            waiter.fail(failure)  # whoever took it out meanwhile may have left it to this
+            if was_in and waiter.exchange is not None:
+                waiter.exchange.stop(CLOSED)
 
     @property
     def waiting(self) -> int:

@@ -353,6 +353,23 @@ def test_the_callers_who_wait_when_it_is_abandoned_are_woken_at_once() -> None:
         dispatcher.expect(Waiter(99))
 
 
+def test_who_is_taken_out_while_all_are_failed_is_woken_too() -> None:
+    """As by the first one who is woken, and cancels the others."""
+    dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: None)
+    others = [Waiter(number) for number in range(1, 5)]
+
+    class First(Waiter):
+        def fail(self, failure: Callable[[], MCPClientError]) -> None:
+            super().fail(failure)
+            for other in others:
+                dispatcher.withdraw(other)
+
+    for waiter in (First(0), *others):
+        dispatcher.expect(waiter)
+    dispatcher.abandon(lambda: MCPClosedError("closed"))
+    assert all(waiter.wait(Deadline(0.0)) for waiter in others)
+
+
 def _dispatcher_threads() -> int:
     return sum(thread.name == "mcp-sync-dispatcher" for thread in threading.enumerate())
 
