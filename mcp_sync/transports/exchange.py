@@ -11,6 +11,7 @@ The watch bounds the whole exchange: at its deadline it shuts the socket down, w
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import socket
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .connections import InterruptibleConnection
 
 __all__ = ["ANSWERED", "CLOSED", "EXPIRED", "Exchange", "Watch", "current", "watch"]
+
+_log = logging.getLogger(__name__)
 
 # Why an exchange was stopped.
 EXPIRED = "its deadline passed"
@@ -217,7 +220,10 @@ class Watch:
                         self._next_look = min(self._next_look, now + _IDLE_SECONDS)
                     self._condition.wait(self._next_look - now)
             for exchange in expired:
-                exchange.stop(exchange.reason)
+                try:
+                    exchange.stop(exchange.reason)
+                except Exception:  # noqa: BLE001  # without this thread no deadline would hold any more
+                    _log.exception("what was to be stopped at its deadline could not be")
 
 
 watch = Watch()

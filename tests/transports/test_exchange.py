@@ -65,6 +65,20 @@ def test_the_sooner_deadline_comes_first_whatever_the_order(watch: Watch) -> Non
     watch.discard(late)
 
 
+def test_one_that_fails_to_stop_does_not_keep_the_others_from_their_deadlines(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Exchange):
+        def stop(self, reason: str) -> None:
+            raise ValueError("broken")
+
+    sound, stopped = exchange(0.1)
+    watch.add(Broken(time.monotonic() + 0.05))
+    watch.add(sound)
+    assert stopped.wait(PATIENCE)
+    assert "broken" in caplog.text
+
+
 def test_a_discarded_exchange_is_left_alone(watch: Watch) -> None:
     gone, gone_stopped = exchange(0.1)
     watch.add(gone)
