@@ -6,10 +6,10 @@ Runs on: any thread.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from typing import Any, Dict, Mapping, Optional, Tuple
 
+from .locks import SteadyLock
 from .protocol.messages import Message
 
 __all__ = ["ResultCache"]
@@ -33,7 +33,7 @@ class ResultCache:
 
     def __init__(self) -> None:
         # Guards the entries: key -> (when it gets stale, result).
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._entries: Dict[_Key, Tuple[float, Dict[str, Any]]] = {}
         # How often something was forgotten: what was asked for before that may be stale already when it comes.
         self.changes = 0

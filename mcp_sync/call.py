@@ -16,6 +16,7 @@ from .errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTime
 from .forks import notice
 from .protocol.messages import Message, request, result_of, shown
 from .signals import from_signal_handler
+from .threads import start
 from .transports.exchange import ANSWERED
 from .waiter import Waiter
 
@@ -164,7 +165,7 @@ class Call:
     def _start_pump(self) -> bool:
         """Whether a thread could be started."""
         try:
-            threading.Thread(target=self._pump, name="mcp-sync-response", daemon=True).start()
+            start(threading.Thread(target=self._pump, name="mcp-sync-response", daemon=True))
         except RuntimeError as exc:
             _log.warning("progress that comes beside a response is seen with it: %s", exc)
             return False

@@ -10,7 +10,6 @@ import functools
 import itertools
 import logging
 import random
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
@@ -31,6 +30,7 @@ from .event_loops import warn_in_event_loop
 from .forks import inherited, notice
 from .handlers import Handlers
 from .link import Link
+from .locks import SteadyLock
 from .protocol.messages import RequestId
 from .protocol.revisions import Revision
 from .protocol.session import Stamp
@@ -84,7 +84,7 @@ class Connection:
         self.crew = Crew()
         self._ids = itertools.count(random.SystemRandom().randrange(1 << 32, 1 << 52))
         # Guards everything below; no I/O happens under it.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._link: Optional[Link] = None
         # A link that is being opened: ``close`` interrupts it.
         self._opening: Optional[Link] = None

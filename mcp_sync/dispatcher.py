@@ -30,8 +30,10 @@ from typing import Callable, Dict, List, Optional, Tuple, Union
 from .deadline import Deadline
 from .errors import MCPClientError
 from .forks import inherited
+from .locks import SteadyLock
 from .protocol.messages import Message, RequestId, matching_id, shown
 from .signals import from_signal_handler
+from .threads import join, start
 from .transports.exchange import ANSWERED, CLOSED, watch
 from .waiter import Failure, Waiter
 
@@ -77,7 +79,7 @@ class Dispatcher:
         # Why nothing can be expected any more.
         self._over: Optional[Failure] = None
         # Guards what follows.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         # The last item is in the queue.
         self._ending = False
         # The queue is there when the thread is; that may be started while ``_may_start``.
@@ -158,7 +160,7 @@ class Dispatcher:
                 thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
                 try:
                     # Under the lock: whoever joins the thread must find one that was started.
-                    thread.start()
+                    start(thread)
                     self._thread = thread
                 except RuntimeError as exc:
                     _log.warning("no thread could be started for the server's messages: %s", exc)
@@ -275,7 +277,7 @@ class Dispatcher:
     def join(self, deadline: Deadline) -> None:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(deadline.remaining)
+            join(thread, deadline.remaining)
 
 
 def _copies_of(error: MCPClientError) -> Failure:

@@ -20,6 +20,7 @@ import types
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 from .errors import MCPClientError, MCPClosedError
+from .locks import FrameLock, SteadyLock
 
 __all__ = ["disown", "in_child", "inherited", "notice"]
 
@@ -36,7 +37,7 @@ _last_tasks: List[Callable[[], object]] = []
 # The process in which that was done.
 _pid = os.getpid()
 # Held while it is done, where several threads may come to it at once.
-_lock = threading.RLock()
+_lock = SteadyLock()
 
 
 def in_child(task: Callable[[], object], *, last: bool = False) -> None:
@@ -58,7 +59,7 @@ def notice() -> None:
 
 def _forked() -> None:
     global _lock
-    _lock = threading.RLock()
+    _lock = SteadyLock()
     _begin()
 
 
@@ -140,6 +141,8 @@ def _fresh(value: Any) -> Any:
         return threading.Lock()
     if isinstance(value, _RLock):
         return threading.RLock()
+    if isinstance(value, FrameLock):
+        return FrameLock()
     if isinstance(value, threading.Condition):
         return type(value)()
     if isinstance(value, queue.Queue):

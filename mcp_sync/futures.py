@@ -6,7 +6,6 @@ Runs on: one daemon thread per running call, at most 64 at once.
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, Set
 
@@ -14,8 +13,8 @@ from .call import Call
 from .closing import stay_at_exit
 from .errors import MCPClosedError
 from .forks import disown, in_child, inherited, notice
+from .locks import SteadyCondition, SteadyLock
 from .signals import from_signal_handler
-from .wake import SteadyCondition
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class ToolFuture(_Future):
         self._call: Optional[Call] = None
         self._began = False
         # Guards the flag: only the first of two cancellations may notify.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._notified = False
 
     def result(self, timeout: Optional[float] = None) -> CallToolResult:

@@ -10,7 +10,6 @@ import atexit
 import functools
 import os
 import sys
-import threading
 import warnings
 import weakref
 from importlib import import_module
@@ -26,6 +25,7 @@ from .deadline import Deadline, check_timeout
 from .errors import MCPClientError, MCPClosedError, MCPProtocolError, MCPServerError, MCPUsageError
 from .forks import disown, in_child, notice
 from .handlers import Handlers
+from .locks import SteadyLock
 from .opening import Opener
 from .protocol.conversations import Negotiated, list_pages
 from .protocol.escape import excerpt
@@ -55,7 +55,7 @@ class Lifecycle:
         self._handlers = handlers
         self._opener = opener
         # Guards what is made lazily.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._background: Optional[Background] = None
         self._operations: Optional[Operations] = None
         self._holder = _Holder(self._new_connection())

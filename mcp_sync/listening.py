@@ -15,8 +15,8 @@ from .deadline import Deadline
 from .errors import MCPClientError, MCPClosedError
 from .forks import notice
 from .handlers import notification_of
+from .locks import SteadyCondition
 from .protocol.messages import Message
-from .wake import SteadyCondition
 
 if TYPE_CHECKING:
     from .protocol.types import Notification

@@ -13,7 +13,6 @@ does not hold any more.
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .agreeing import NO_STREAMABLE_HTTP, agree_without_handshake, handshake
@@ -30,6 +29,7 @@ from .errors import (
 )
 from .forks import in_child
 from .link import Link
+from .locks import SteadyLock
 from .protocol.revisions import REVISIONS
 from .protocol.urls import public_url
 from .server import Command
@@ -58,12 +58,12 @@ class _Found(NamedTuple):
 
 
 _memory: Dict[str, _Found] = {}
-_memory_lock = threading.RLock()
+_memory_lock = SteadyLock()
 
 
 def _after_fork_in_child() -> None:
     global _memory_lock
-    _memory_lock = threading.RLock()
+    _memory_lock = SteadyLock()
 
 
 in_child(_after_fork_in_child)

@@ -13,12 +13,12 @@ workers.
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Any, Callable, Dict, List, Mapping, Protocol, Set
 
 from .deadline import Deadline
 from .errors import MCPClientError
 from .handlers import Handlers, Refusal
+from .locks import SteadyLock
 from .protocol.escape import excerpt
 from .protocol.messages import METHOD_NOT_FOUND, SERVER_BUSY, Message, error_answer, result_answer
 from .workers import Workers
@@ -47,7 +47,7 @@ class Crew:
 
     def __init__(self) -> None:
         # Guards what follows; the list is replaced and never changed.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._audiences: List[Audience] = []
         self._pools: Dict[str, Workers] = {}
         self._closed = False
@@ -139,7 +139,7 @@ class Serving:
         self._crew = crew
         self._reply = reply
         # Guards the set of ids that the server has asked and not cancelled.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._open: Set[object] = set()
 
     @property

@@ -15,7 +15,6 @@ The clock alone cannot tell them apart, and to kill the slow one would be to sta
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, cast
 
@@ -29,6 +28,7 @@ from .protocol.messages import Message, RequestId, request, result_of, shown
 from .server import Command
 from .transports.stdio import StdioTransport
 from .waiter import Waiter
+from .wake import Wake
 
 __all__ = ["start"]
 
@@ -106,7 +106,7 @@ def _launch(connection: Connection, server: Command, deadline: Deadline) -> Tupl
 class _Pending(Waiter):
     """One of several answers that are waited for at once."""
 
-    def __init__(self, id: RequestId, news: threading.Event) -> None:
+    def __init__(self, id: RequestId, news: Wake) -> None:
         super().__init__(id)
         self._news = news
 
@@ -131,7 +131,7 @@ class _Talk:
         self._link = link
         self._transport = transport
         self._deadline = deadline
-        self._news = threading.Event()
+        self._news = Wake()
         self._greeting: Optional[_Pending] = None
         self.probe_is_open = False
 
@@ -221,7 +221,6 @@ class _Talk:
             if left <= 0.0:
                 return False
             self._news.wait(left)
-            self._news.clear()
         return True
 
 

@@ -18,8 +18,11 @@ from .call import Call
 from .deadline import Deadline, jittered
 from .errors import MCPClientError, MCPClosedError, MCPServerError, MCPTimeoutError
 from .link import Link
+from .locks import SteadyLock
 from .protocol.escape import excerpt
 from .protocol.messages import RequestId, matching_id
+from .threads import start
+from .wake import Flag
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -41,7 +44,7 @@ class Subscriptions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         # Guards the counts and the stream.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._uris: Counter[str] = collections.Counter()
         self._kinds: Counter[str] = collections.Counter()
         self._stream: Optional[_Stream] = None
@@ -167,10 +170,10 @@ class _Stream:
     def __init__(self, connection: Connection, wanted: Dict[str, Any]) -> None:
         self._connection = connection
         self.wanted = wanted
-        self._acknowledged = threading.Event()
+        self._acknowledged = Flag()
         self._error: Optional[MCPClientError] = None
         # Guards the two below.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._call: Optional[Call] = None
         self._over = False
 
@@ -180,7 +183,7 @@ class _Stream:
         Raises:
             MCPClientError: it has not.
         """
-        threading.Thread(target=self._run, name="mcp-sync-listener", daemon=True).start()
+        start(threading.Thread(target=self._run, name="mcp-sync-listener", daemon=True))
         acknowledged = self._acknowledged.wait(deadline.remaining)
         if self._error is not None:
             raise self._error

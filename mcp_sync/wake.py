@@ -6,10 +6,6 @@ Entering a ``threading.Condition``, as each use of an Event does, is two steps: 
 its lock held for ever, and whoever sets the event then, such as the thread that routes everybody's answers, waits for
 that. A lock of the interpreter's is taken and given back in one step each.
 
-For the same reason every other lock of the package is re-entrant: a signal handler, or a finalizer that the collector
-runs, may call the client in the middle of what the lock guards, on the thread that holds it. What is guarded is short,
-and whole before and after each step.
-
 An Event takes a kilobyte, too, for a condition, its lock and its queue, and a client would have a dozen.
 """
 
@@ -18,10 +14,7 @@ from __future__ import annotations
 import threading
 from typing import Any, List, Optional
 
-__all__ = ["Flag", "SteadyCondition", "Wake"]
-
-_Enter: Any = property(lambda condition: condition._lock.__enter__)
-_Exit: Any = property(lambda condition: condition._lock.__exit__)
+__all__ = ["Flag", "Wake"]
 
 
 class Wake:
@@ -93,10 +86,3 @@ class Flag:
 
     def __repr__(self) -> str:
         return f"<Flag, {'set' if self._is_set else 'not set'}, {len(self._bells)} waiting>"
-
-
-class SteadyCondition(threading.Condition):
-    """A condition that is entered in one step: ``with`` is handed its lock's own methods."""
-
-    __enter__ = _Enter
-    __exit__ = _Exit

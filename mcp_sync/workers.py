@@ -13,7 +13,9 @@ import logging
 import threading
 from typing import Callable, Deque, Set
 
-from .wake import SteadyCondition
+from .locks import SteadyCondition
+from .threads import start
+from .wake import Flag
 
 __all__ = ["Workers"]
 
@@ -74,7 +76,7 @@ class Workers:
         worker = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._workers.add(worker)
         try:
-            worker.start()
+            start(worker)
         except RuntimeError:
             # The system has no thread to give. If another worker is there, the job is in good hands.
             self._workers.discard(worker)
@@ -88,7 +90,7 @@ class Workers:
         with self._condition:
             if not self._jobs and self._idle == len(self._workers):
                 return
-        done = threading.Event()
+        done = Flag()
         if self.submit(done.set):
             done.wait(seconds)
 

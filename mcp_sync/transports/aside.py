@@ -19,7 +19,9 @@ from typing import Callable, Iterator, List, Mapping, Optional
 from ..config import MCPClientConfig
 from ..deadline import Deadline
 from ..errors import HTTPStatusError, MCPClientError, MCPConnectionError, MCPProtocolError
+from ..locks import SteadyLock
 from ..protocol.messages import Message, decode
+from ..threads import join, start
 from ..wake import Flag
 from .base import Sink
 from .exchange import Exchange
@@ -84,11 +86,11 @@ class AsideStream:
         self._sink = sink
         self._headers = headers
         # Guards the start.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._reader: Optional[threading.Thread] = None
         self._over = Flag()
         # Set when the first request is on its way.
-        self._departed = threading.Event()
+        self._departed = Flag()
         # Set when it is clear whether there is such a stream.
         self.settled = Flag()
         self.is_open = False
@@ -104,7 +106,7 @@ class AsideStream:
                 return
             self._reader = reader = threading.Thread(target=self._read, name="mcp-sync-reader", daemon=True)
         try:
-            reader.start()
+            start(reader)
         except RuntimeError as exc:
             _log.warning("no thread could be started for the server's own messages: %s", exc)
             self._reader = None
@@ -130,7 +132,7 @@ class AsideStream:
     def join(self, deadline: Deadline) -> None:
         reader = self._reader
         if reader is not None and reader is not threading.current_thread():
-            reader.join(deadline.remaining)
+            join(reader, deadline.remaining)
 
     def _read(self) -> None:
         framer = Framer(self._config.max_message_bytes)

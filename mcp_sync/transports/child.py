@@ -17,13 +17,13 @@ import shutil
 import signal
 import subprocess  # nosec B404  # to start the user's own command
 import sys
-import threading
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 from ..deadline import Deadline
 from ..errors import MCPClientError, MCPConnectionError
 from ..forks import in_child
+from ..locks import SteadyLock
 from ..protocol.escape import excerpt
 from ..signals import from_signal_handler
 from .pipes import CAN_POLL, Descriptors, Pipes, PolledPipes, PumpedPipes
@@ -93,7 +93,7 @@ class Stdin:
         self._pipes = pipes
         # Whoever has it may write, and close. Reentrant only because such a lock knows its owner: a KeyboardInterrupt
         # can come right after it was acquired, before anything has noted that.
-        self._turn = threading.RLock()
+        self._turn = SteadyLock()
         self._busy = False
         self._closing = False
 
@@ -160,7 +160,7 @@ class Child:
         self.exited = False
         self.code: Optional[int] = None
         # Guards ``_reaped`` against the signals. Reentrant, because a finalizer may run inside.
-        self._guard = threading.RLock()
+        self._guard = SteadyLock()
         self._reaped = False
         self._fds = Descriptors()
         ours: List[int] = []

@@ -33,7 +33,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from ..forks import in_child
+from ..locks import SteadyLock
 from ..signals import from_signal_handler
+from ..threads import start
+from ..wake import Flag
 from .exchange import Exchange, current, shut_down
 from .heads import WholeHeadResponse
 from .redaction import quiet_urllib3
@@ -82,7 +85,7 @@ class InterruptibleConnection(HTTPConnection):
         super().__init__(*args, **kwargs)
         _connections.add(self)
         # Guards ``_exchange``: an interrupt must never hit the exchange that got this connection from the pool next.
-        self._guard = threading.RLock()
+        self._guard = SteadyLock()
         self._exchange: Optional[Exchange] = None
         # The socket that carries the exchange: from before it is connected, when urllib3 does not know it
         # yet, until after the head of an answer that says
@@ -240,7 +243,7 @@ def _look_up(host: str, port: int, timeout: Optional[float]) -> List[Any]:
         if host == "localhost" or timeout is None:
             return socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
     outcome: List[Any] = []
-    done = threading.Event()
+    done = Flag()
 
     def ask() -> None:
         try:
@@ -249,7 +252,7 @@ def _look_up(host: str, port: int, timeout: Optional[float]) -> List[Any]:
             outcome.append(exc)
         done.set()
 
-    threading.Thread(target=ask, name="mcp-sync-look-up", daemon=True).start()
+    start(threading.Thread(target=ask, name="mcp-sync-look-up", daemon=True))
     if not done.wait(timeout):
         raise socket.timeout(f"the look-up of {host} took longer than {timeout} s")
     if isinstance(outcome[0], UnicodeError):
@@ -335,8 +338,13 @@ def make_interruptible(adapter: Any, request: Any, verify: Any, proxies: Any, ce
         pool.ConnectionCls = _INTERRUPTIBLE.get(pool.ConnectionCls, pool.ConnectionCls)
 
 
-def _use_our_pools(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+_POOLS: Any = {"http": _Pool, "https": _TLSPool}
+
+
+def _adapt(manager: PoolManager) -> None:
+    if manager.pool_classes_by_scheme is not _POOLS:
+        manager.pool_classes_by_scheme = _POOLS
+        manager.pools.lock = SteadyLock()
 
 
 class Adapter(HTTPAdapter):
@@ -348,7 +356,7 @@ class Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, socket_options=_keepalive_options(), **kwargs)
-        _use_our_pools(self.poolmanager)
+        _adapt(self.poolmanager)
 
     def close(self) -> None:
         # urllib3 closes a pool's idle connections only when nobody refers to the pool any more.
@@ -361,7 +369,7 @@ class Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
         manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=_keepalive_options(), **kwargs)
-        _use_our_pools(manager)
+        _adapt(manager)
         return manager
 
 

@@ -17,6 +17,7 @@ from urllib3.response import HTTPResponse
 
 from ..config import check_header
 from ..errors import MCPUsageError
+from ..locks import FrameLock
 from ..protocol.urls import public_url
 
 __all__ = ["AsGiven", "Cookies", "read_auth"]
@@ -42,8 +43,11 @@ class Cookies:
     @property
     def jar(self) -> RequestsCookieJar:
         if self._jar is None:
+            jar: Any = RequestsCookieJar()
+            # http.cookiejar does not take its lock by ``with``: on no Python does that withstand an interrupt.
+            jar._cookies_lock = FrameLock()
             # One step of the interpreter: of two threads that come here at once, both get the same.
-            vars(self).setdefault("_jar", RequestsCookieJar())
+            vars(self).setdefault("_jar", jar)
         return cast(RequestsCookieJar, self._jar)
 
     def add(self, method: str, url: str, headers: Dict[str, str]) -> None:

@@ -20,7 +20,9 @@ import time
 from typing import TYPE_CHECKING, Dict, Optional, Protocol
 
 from ..forks import in_child
-from ..wake import SteadyCondition
+from ..locks import SteadyCondition, SteadyLock
+from ..threads import start
+from ..wake import Flag
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -61,12 +63,12 @@ class Exchange:
 
     def __init__(self, deadline_at: float) -> None:
         # Guards the pair of ``connection`` and ``stopped``.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self.connection: Optional[InterruptibleConnection] = None
         self.raw: Optional[BaseHTTPResponse] = None
         self.sent = False
         # Set when the request is on its way, for whoever waits for that; connections of urllib3's own do not tell.
-        self.departed: Optional[threading.Event] = None
+        self.departed: Optional[Flag] = None
         self.stopped: Optional[str] = None
         # The response was read to its end, or given up.
         self.over = False
@@ -156,7 +158,7 @@ class Watch:
             if not self._running:
                 self._running = True
                 try:
-                    threading.Thread(target=self._run, name="mcp-sync-watch", daemon=True).start()
+                    start(threading.Thread(target=self._run, name="mcp-sync-watch", daemon=True))
                 except BaseException:
                     self._running = False
                     self._watched.pop(id(exchange), None)

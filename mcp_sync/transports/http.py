@@ -340,6 +340,7 @@ class HTTP:
         # Whoever was interrupted before it could read or close is not there any more: nothing else holds those.
         for exchange in self._under_way.copy():
             watch.discard(exchange)
+            exchange.connection = exchange.raw = None
         self._under_way.clear()
         if self._adapter is not None:
             self._adapter.close()

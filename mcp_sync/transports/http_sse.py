@@ -29,9 +29,11 @@ from ..errors import (
     MCPTimeoutError,
     SessionExpiredError,
 )
+from ..locks import SteadyLock
 from ..protocol.escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url, resolve_endpoint
+from ..threads import join, start
 from ..wake import Flag
 from .base import Delivery, Sink
 from .exchange import ANSWERED, EXPIRED, Exchange, watch
@@ -79,7 +81,7 @@ class HTTPSSETransport:
         self._began = False
         self._opened = False
         # Guards the three below: the first endpoint is the one that stays.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._endpoint: Optional[str] = None
         self._header_session: Optional[str] = None
         self._failure: Optional[MCPClientError] = None
@@ -107,13 +109,13 @@ class HTTPSSETransport:
             MCPConnectionError, MCPTimeoutError: nothing answers.
         """
         reader = threading.Thread(target=self._read, args=(deadline,), name="mcp-sync-reader", daemon=True)
+        self._reader = reader
         try:
-            reader.start()
+            start(reader)
         except RuntimeError as exc:
             error = MCPConnectionError(f"no thread could be started for the stream: {exc}", outcome="not_sent")
             self._sink.lost(error)
             raise error from exc
-        self._reader = reader
         self._head_seen.wait(deadline.remaining)
         if self._header_session is not None:
             self._located.wait(min(_ENDPOINT_GRACE, deadline.remaining))
@@ -343,4 +345,4 @@ class HTTPSSETransport:
         self._http.close()
         reader = self._reader
         if reader is not None and reader is not threading.current_thread():
-            reader.join(deadline.remaining)
+            join(reader, deadline.remaining)

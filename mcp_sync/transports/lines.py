@@ -13,8 +13,9 @@ from typing import List, Mapping
 
 from ..errors import MCPProtocolError
 from ..protocol.escape import escape, excerpt
+from ..protocol.messages import Message, encode
 
-__all__ = ["Lines", "ServerLog"]
+__all__ = ["Lines", "ServerLog", "line_of"]
 
 # Pieces of a line that is not over yet are joined up to this many bytes.
 _PIECE = 65536
@@ -164,3 +165,12 @@ class ServerLog:
             sizes = range(min(len(value) - 1, len(text)), 0, -1)
             cut = max(cut, next((size for size in sizes if text.startswith(value[-size:])), 0))
         return text[cut:]
+
+
+def line_of(message: Message) -> bytes:
+    """``message`` as it goes to a server's stdin."""
+    line = encode(message)
+    if b"\xe2\x80" in line:
+        # Legal in JSON, but Node's readline ends a line at them too: U+2028 and U+2029.
+        line = line.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return line + b"\n"

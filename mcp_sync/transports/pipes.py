@@ -19,7 +19,10 @@ import weakref
 from typing import Any, Optional, Set, Union
 
 from ..forks import in_child
+from ..locks import SteadyLock
 from ..signals import from_signal_handler
+from ..threads import start
+from ..wake import Wake
 
 __all__ = ["CAN_POLL", "Descriptors", "Pipes", "PolledPipes", "PumpedPipes"]
 
@@ -84,7 +87,7 @@ class PolledPipes:
         self._fds = fds
         self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
         # Guards the wake pipe's closing against ``wake``. Reentrant, because a finalizer that wakes may run inside.
-        self._guard = threading.RLock()
+        self._guard = SteadyLock()
         # A byte in it, which nobody takes out, frees everybody who waits, now and later.
         self._wake_read, self._wake_write = os.pipe()
         fds.add(self._wake_read, self._wake_write)
@@ -228,11 +231,11 @@ class PumpedPipes:
         self._jobs: queue.SimpleQueue[Optional[memoryview]] = queue.SimpleQueue()
         self._failure: Optional[OSError] = None
         # Set when a job is done, and by ``wake``.
-        self._done = threading.Event()
+        self._done = Wake()
         self._woken = False
         self._closed = False
         for pump in (self._pump_out, self._pump_in):
-            threading.Thread(target=pump, name="mcp-sync-pump", daemon=True).start()
+            start(threading.Thread(target=pump, name="mcp-sync-pump", daemon=True))
 
     def _pump_out(self) -> None:
         data = b"-"
@@ -273,7 +276,7 @@ class PumpedPipes:
         return _read_blocking(self._stderr)
 
     def write(self, data: memoryview, seconds: float) -> None:
-        self._done.clear()
+        self._done.wait(0.0)  # what an earlier one left
         self.in_doubt = True
         self._jobs.put(data)
         if not self._woken:

@@ -22,12 +22,14 @@ from typing import Callable, List, Mapping, Optional
 from ..config import MCPClientConfig
 from ..deadline import Deadline
 from ..errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPProtocolError, MCPTimeoutError
+from ..locks import SteadyLock
 from ..protocol.escape import escape, excerpt
-from ..protocol.messages import Message, decode, encode
+from ..protocol.messages import Message, decode
+from ..threads import join, start
 from ..wake import Flag
 from .base import Delivery, Sink
 from .child import Child, Line, environment, start_error
-from .lines import Lines, ServerLog
+from .lines import Lines, ServerLog, line_of
 
 __all__ = ["StdioTransport"]
 
@@ -73,8 +75,8 @@ class StdioTransport:
         self._server_log = ServerLog(_log, escape(PurePath(argv[0]).name), config.env)
         self.aside_settled = Flag()
         self.aside_settled.set()
-        # Guards the three below. Reentrant, because a finalizer that interrupts may run inside.
-        self._guard = threading.RLock()
+        # Guards the three below.
+        self._guard = SteadyLock()
         self._child: Optional[Child] = None
         # Why nothing can be sent any more: the first reason stays.
         self._cause: Optional[MCPClientError] = None
@@ -83,9 +85,9 @@ class StdioTransport:
         self._reader: Optional[threading.Thread] = None
         self._drainer: Optional[threading.Thread] = None
         # Set when the child runs, or never will.
-        self._started = threading.Event()
+        self._started = Flag()
         # Set when all is known about the end, with ``_verdict``.
-        self._ended = threading.Event()
+        self._ended = Flag()
         self._verdict: Optional[MCPClientError] = None
         self._heard = False
         # The first line that is no message is worth a warning.
@@ -110,30 +112,31 @@ class StdioTransport:
             MCPConnectionError: it cannot be started, or ended at once.
             MCPTimeoutError: starting it takes too long.
         """
-        reader = threading.Thread(target=self._run, name="mcp-sync-reader", daemon=True)
-        error = self._cause
-        if error is None:
-            try:
-                reader.start()
-            except RuntimeError as exc:
-                error = MCPConnectionError(f"no thread could be started for the server: {exc}", outcome="not_sent")
-        if error is not None:
-            self._sink.lost(error)
-            raise _copy(error, "not_sent")
-        self._reader = reader
         try:
-            self._started.wait(deadline.remaining)
+            error = self._cause or self._start_reader()
+            if error is None:
+                self._started.wait(deadline.remaining)
         except BaseException:
             self.interrupt()
             raise
-        error = self._verdict
-        if not self._started.is_set():
-            self._give_up(
-                MCPTimeoutError(f"the server was not started within {deadline.timeout:g} s", outcome="not_sent")
-            )
+        if error is not None:
+            self._sink.lost(error)
+        elif self._started.is_set():
+            error = self._verdict
+        else:
+            late = f"the server was not started within {deadline.timeout:g} s"
+            self._give_up(MCPTimeoutError(late, outcome="not_sent"))
             error = self._cause
         if error is not None:
             raise _copy(error, "not_sent")
+
+    def _start_reader(self) -> Optional[MCPClientError]:
+        self._reader = threading.Thread(target=self._run, name="mcp-sync-reader", daemon=True)
+        try:
+            start(self._reader)
+        except RuntimeError as exc:
+            return MCPConnectionError(f"no thread could be started for the server: {exc}", outcome="not_sent")
+        return None
 
     def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
         """Nothing changes: this binding has no headers, and one stream for as long as the child lives."""
@@ -189,7 +192,7 @@ class StdioTransport:
                 if self._cause is not None:
                     child.pipes.wake()
             thread = threading.Thread(target=self._drain, args=(child,), name="mcp-sync-stderr", daemon=True)
-            thread.start()
+            start(thread)
             self._drainer = thread
             _log.debug("%s was started as process %d", self._server_log.server, child.pid)
             self._started.set()
@@ -233,11 +236,11 @@ class StdioTransport:
         """End the child, all that it started, and the stderr thread. Returns ``why``, or what is to be said of it."""
         child.stdin.close(_GRACE)
         is_close = isinstance(self._cause, MCPClosedError)
-        start = time.monotonic()
+        began = time.monotonic()
         steps: List[Callable[[], None]] = [child.kill, child.terminate]
         while not child.look():
-            passed = time.monotonic() - start
-            pause = min(_PATIENCE, 0.4 * max(0.0, self._end_at - start)) if is_close else _GRACE
+            passed = time.monotonic() - began
+            pause = min(_PATIENCE, 0.4 * max(0.0, self._end_at - began)) if is_close else _GRACE
             while steps and passed >= pause * (3 - len(steps)):
                 steps.pop()()
             if not steps and passed >= 2 * pause + _PATIENCE:
@@ -247,7 +250,7 @@ class StdioTransport:
         if not child.reap():
             _log.warning("process %d of %s is still there after SIGKILL", child.pid, self._server_log.server)
         if self._drainer is not None:
-            self._drainer.join(_GRACE)
+            join(self._drainer, _GRACE)
         else:
             child.pipes.close_stderr()
         child.pipes.close()
@@ -262,7 +265,7 @@ class StdioTransport:
             if not child.pipes.ended:
                 child.pipes.read(_TICK)
             elif drainer is not None and drainer.is_alive():
-                drainer.join(_TICK)
+                join(drainer, _TICK)
             else:
                 break
         child.kill()
@@ -307,7 +310,7 @@ class StdioTransport:
             MCPConnectionError, MCPClosedError: the server is not there any more.
             MCPTimeoutError: it does not read.
         """
-        data = _line(message)
+        data = line_of(message)
         if self._pid != os.getpid():
             raise MCPClosedError("the server belongs to the process that this one was forked from", outcome="not_sent")
         child, cause = self._child, self._cause
@@ -380,18 +383,10 @@ class StdioTransport:
         if threading.current_thread() in threads:
             return  # they end each other, once this one goes on
         for thread in threads:
-            thread.join(deadline.remaining)
+            join(thread, deadline.remaining)
         child = self._child
         if child is not None and deadline.expired and any(thread.is_alive() for thread in threads):
             child.kill()  # whatever holds the reader up, the server must not stay
-
-
-def _line(message: Message) -> bytes:
-    line = encode(message)
-    if b"\xe2\x80" in line:
-        # Legal in JSON, but Node's readline ends a line at them too: U+2028 and U+2029.
-        line = line.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
-    return line + b"\n"
 
 
 def _copy(error: MCPClientError, outcome: str) -> MCPClientError:

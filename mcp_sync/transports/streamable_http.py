@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from typing import Iterator, List, Mapping, Optional
 
 from ..config import MCPClientConfig
@@ -22,6 +21,7 @@ from ..errors import (
     MCPTimeoutError,
     SessionExpiredError,
 )
+from ..locks import SteadyLock
 from ..protocol.escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url
@@ -67,7 +67,7 @@ class StreamableHTTPTransport:
         self._config = config
         self._sink = sink
         # Guards the session's id, and the making of the stream aside.
-        self._lock = threading.RLock()
+        self._lock = SteadyLock()
         self._session_id: Optional[str] = None
         self._expired = False
         # Whether the server may open a session, and streams can be resumed: the revision says.

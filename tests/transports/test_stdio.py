@@ -937,7 +937,7 @@ def test_a_keyboard_interrupt_right_after_the_turn_was_taken_gives_it_back(start
         def release(self) -> None:
             real.release()
 
-    child.stdin._turn = Interrupted()  # type: ignore[assignment]  # as much of a lock as is used
+    child.stdin._turn = Interrupted()  # as much of a lock as is used
     with pytest.raises(KeyboardInterrupt):
         talk.tell("echo")
     child.stdin._turn = real
