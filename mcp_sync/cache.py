@@ -72,7 +72,7 @@ class ResultCache:
                 return
             if len(self._entries) >= _MOST_ENTRIES:
                 now = time.monotonic()
-                fresh = {key: entry for key, entry in self._entries.items() if entry[0] > now}
+                fresh = dict(filter(lambda item: item[1][0] > now, self._entries.items()))
                 self._entries = fresh if len(fresh) < _MOST_ENTRIES else {}
             self._entries[_key(method, params)] = (stale_at, result)
 
@@ -80,7 +80,7 @@ class ResultCache:
         """Drop the results of ``methods``. Returns whether there were any."""
         with self._lock:
             self.changes += 1
-            kept = {key: entry for key, entry in self._entries.items() if key[0] not in methods}
+            kept = dict(filter(lambda item: item[0][0] not in methods, self._entries.items()))
             had, self._entries = len(kept) < len(self._entries), kept
         return had
 

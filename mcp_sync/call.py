@@ -142,18 +142,9 @@ class Call:
 
     def _read(self, incoming: Iterator[List[Message]], pumped: bool = False) -> Iterator[List[Message]]:
         """The answer comes on the request's own response, which is read here."""
-        waiter = self._waiter
         try:
-            for messages in incoming:
-                self._link.dispatcher.route(messages, waiter)
-                if waiter.wants is not None and not pumped:
-                    batch = waiter.take()
-                    if batch:
-                        yield batch
-                        notice()
-                        if waiter.failure is not None:
-                            raise waiter.failure()  # meanwhile, or this is a forked child
-            if not waiter.settled:
+            yield from self._route(incoming, pumped)
+            if not self._waiter.settled:
                 raise MCPProtocolError(
                     "the server's response does not hold the answer to the request", outcome="unknown"
                 )
@@ -161,6 +152,18 @@ class Call:
             close = getattr(incoming, "close", None)
             if close is not None:
                 close()
+
+    def _route(self, incoming: Iterator[List[Message]], pumped: bool) -> Iterator[List[Message]]:
+        waiter = self._waiter
+        for messages in incoming:
+            self._link.dispatcher.route(messages, waiter)
+            if waiter.wants is not None and not pumped:
+                batch = waiter.take()
+                if batch:
+                    yield batch
+                    notice()
+                    if waiter.failure is not None:
+                        raise waiter.failure()  # meanwhile, or this is a forked child
 
     def _start_pump(self) -> bool:
         """Whether a thread could be started."""

@@ -13,6 +13,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
+from .attempt import Attempt
 from .cache import ResultCache
 from .catalog import Catalog
 from .closing import end, stay_at_exit
@@ -23,7 +24,6 @@ from .errors import (
     MCPClosedError,
     MCPConnectionError,
     MCPServerError,
-    MCPTimeoutError,
     may_pass,
 )
 from .event_loops import warn_in_event_loop
@@ -49,16 +49,6 @@ _log = logging.getLogger(__name__)
 # A server that ends each session at once is approached after 0.5 s, then 1, 2, ... up to 30.
 _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
-
-
-class _Attempt:
-    """One thread's attempt to open a session, and what the others who need it wait for."""
-
-    def __init__(self) -> None:
-        self.done = Flag()
-        self.error: Optional[MCPClientError] = None
-        # The error is that thread's own: its deadline passed, or it was interrupted. The others try themselves.
-        self.is_personal = False
 
 
 class Connection:
@@ -88,7 +78,7 @@ class Connection:
         self._link: Optional[Link] = None
         # A link that is being opened: ``close`` interrupts it.
         self._opening: Optional[Link] = None
-        self._attempt: Optional[_Attempt] = None
+        self._attempt: Optional[Attempt] = None
         # Sessions that the server has forgotten, with calls that still wait in them.
         self._retired: List[Link] = []
         self._closed = False
@@ -153,10 +143,13 @@ class Connection:
         """End the link that was being opened: it leads nowhere. An interrupt does not leave it half ended."""
         link = self._opening
         if link is not None:
-            deadline = Deadline(min(self.config.close_timeout, 2.0))
-            end(functools.partial(self._end, link, deadline), deadline)
+            self._discard(link)
             with self._lock:
                 self._opening = None if self._opening is link else self._opening
+
+    def _discard(self, link: Link) -> None:
+        deadline = Deadline(min(self.config.close_timeout, 2.0))
+        end(functools.partial(self._end, link, deadline), deadline)
 
     def _end(self, link: Link, deadline: Deadline) -> None:
         link.interrupt(self._gave_up)
@@ -189,41 +182,35 @@ class Connection:
             MCPClientError: there is none, with outcome "not_sent".
         """
         notice()
-        with self._lock:
-            closed, link, attempt = self._closed, self._link, self._attempt
-            if not closed and link is not None and not link.lost.is_set():
+        while not self._closed:
+            link, attempt = self.live, self._attempt
+            if link is None and attempt is None:
+                link = self._make(Attempt(self.server.public), deadline)
+            if link is not None:
                 return link
-            mine = attempt is None
-            if attempt is None:
-                attempt = _Attempt()
-                self._attempt = None if closed else attempt
-        if closed:
-            stay_at_exit()
-            raise self._closed_error()
-        if mine:
-            return self._make(attempt, link, deadline)
-        while not attempt.done.wait(deadline.remaining):
-            if deadline.expired:
-                raise MCPTimeoutError(
-                    f"no session with the server within {deadline.timeout:g} s",
-                    server=self.server.public,
-                    outcome="not_sent",
-                )
-        if attempt.error is not None and not (attempt.is_personal and not deadline.expired):
-            raise attempt.error.again()
-        return self.link(deadline)
+            if attempt is not None:
+                attempt.wait(deadline, lambda: self._attempt is attempt)  # noqa: B023  # it is over before the next
+        stay_at_exit()
+        raise self._closed_error()
 
-    def _make(self, attempt: _Attempt, lost: Optional[Link], deadline: Deadline) -> Link:
+    def _make(self, attempt: Attempt, deadline: Deadline) -> Optional[Link]:
+        """Open a session; None where another thread does, or the client is closed."""
         error: MCPClientError
         try:
+            # Here, since between this and the ``try`` an interrupt would leave it behind for ever.
+            with self._lock:
+                lost = self._link
+                if self._closed or self._attempt is not None or self.live is not None:
+                    return self.live
+                self._attempt = attempt
             warn_in_event_loop()
             self._retire(lost, deadline)
             link = self._open_patiently(lost, deadline)
             with self._lock:
-                closed = self._closed
+                closed, other = self._closed, self._link
                 if not closed:
-                    # One that a signal handler opened while this thread was about to.
-                    self._retired += [other for other in (self._link,) if other is not None and other is not lost]
+                    if other is not None and other is not lost:
+                        self._retired.append(other)  # a signal handler opened it while this thread was about to
                     self._link, self._opening = link, None
             if closed:
                 raise self._closed_error()
@@ -231,20 +218,21 @@ class Connection:
         except MCPClientError as exc:
             # Whatever the handshake met: the call that needed the session was not sent.
             exc.outcome = "not_sent"
-            error = attempt.error = exc.during(server=self.server.public)
-            attempt.is_personal = deadline.expired
+            error = exc.during(server=self.server.public)
+            attempt.failed(error, is_personal=deadline.expired)
         except BaseException:
-            attempt.is_personal = True
-            attempt.error = MCPConnectionError(
-                "the thread that was opening the session gave up", server=self.server.public, outcome="not_sent"
-            )
+            attempt.given_up()
             raise
         finally:
-            with self._lock:
-                self._attempt, left, self._opening = None, self._opening, None
+            # Not a call nor a lock before all is in order: there an interrupt might come, or another thread.
+            left = None
+            if self._attempt is attempt:
+                left, self._opening, self._attempt = self._opening, None, None
+                if left is not None:  # close() or an interrupt came between its opening and its use
+                    self._retired = [*self._retired, left]
             attempt.done.set()
-            if left is not None:  # close() or an interrupt came between its opening and its use
-                self._end(left, Deadline(self.config.close_timeout))
+            if left is not None:
+                self._discard(left)
         raise error
 
     def _retire(self, lost: Optional[Link], deadline: Deadline) -> None:
@@ -255,11 +243,11 @@ class Connection:
         with self._lock:
             if lost is not None:
                 self._retired.append(lost)
-            done = [link for link in self._retired if link.dispatcher.waiting == 0]
+            done = list(filter(lambda link: link.dispatcher.waiting == 0, self._retired))
         for link in done:
             self._end(link, Deadline(min(deadline.remaining, self.config.close_timeout)))
         with self._lock:
-            self._retired = [link for link in self._retired if link not in done]
+            self._retired = list(filter(lambda link: link not in done, self._retired))
 
     def _open_patiently(self, lost: Optional[Link], deadline: Deadline) -> Link:
         """Open a session. The first time, one attempt; after a loss, some more, ever further apart."""
@@ -355,7 +343,7 @@ class Connection:
         """
         with self._lock:
             first, self._closed = not self._closed, True
-            links = [link for link in (self._link, self._opening, *self._retired) if link is not None]
+            links = list(filter(None, (self._link, self._opening, *self._retired)))
             self._retired = []
         if not first:
             self.ended.wait(deadline.remaining)

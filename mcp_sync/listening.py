@@ -96,6 +96,10 @@ class ChangeStream:
             raise StopIteration
         return event
 
+    def _wait(self, deadline: Deadline) -> None:
+        while not self._backlog and not self._session_changed and not self._closed and not deadline.expired:
+            self._condition.wait(deadline.remaining)
+
     def get(self, timeout: float = float("inf")) -> Optional[Notification]:
         """The next event.
 
@@ -113,8 +117,7 @@ class ChangeStream:
         notice()
         while True:
             with self._condition:
-                while not self._backlog and not self._session_changed and not self._closed and not deadline.expired:
-                    self._condition.wait(deadline.remaining)
+                self._wait(deadline)
                 if self._backlog:
                     return notification_of(self._backlog.popleft())
                 if self._closed or not self._session_changed:

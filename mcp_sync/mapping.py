@@ -38,14 +38,16 @@ def map_calls(
             future.run(lambda: work(params, future.follow))
 
     workers = Workers("mcp-sync-map", threads=max_workers, backlog=len(todo) + 1) if executor is None else None
+
+    def begin(job: Callable[[], None]) -> None:
+        if executor is not None:
+            executor.submit(job)
+        elif workers is not None and not workers.submit(job):
+            raise MCPConnectionError("no thread could be started for the calls", outcome="not_sent")
+
     try:
         for future, params in zip(futures, todo):
-            job = functools.partial(run, future, params)
-            if workers is not None:
-                if not workers.submit(job):
-                    raise MCPConnectionError("no thread could be started for the calls", outcome="not_sent")
-            elif executor is not None:
-                executor.submit(job)
+            begin(functools.partial(run, future, params))
         # Every call has its own deadline, so each of these waits has a bound.
         return [future.result() for future in futures]
     finally:

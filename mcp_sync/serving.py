@@ -90,7 +90,7 @@ class Crew:
 
     def remove(self, audience: Audience) -> None:
         with self._lock:
-            self._audiences = [other for other in self._audiences if other is not audience]
+            self._audiences = list(filter(lambda other: other is not audience, self._audiences))
 
     @property
     def audiences(self) -> List[Audience]:

@@ -58,7 +58,7 @@ class Subscriptions:
         uris, kinds = list(uris), list(kinds)
         link = self._connection.link(deadline)
         with self._lock:
-            new = [uri for uri in dict.fromkeys(uris) if not self._uris[uri]]
+            new = list(filter(lambda uri: not self._uris[uri], dict.fromkeys(uris)))
             changed = bool(new) or any(not self._kinds[kind] for kind in kinds)
             self._uris.update(uris)
             self._kinds.update(kinds)
@@ -94,7 +94,7 @@ class Subscriptions:
         with self._lock:
             self._uris.subtract(uris)
             self._kinds.subtract(kinds)
-            gone = [uri for uri in dict.fromkeys(uris) if self._uris[uri] <= 0]
+            gone = list(filter(lambda uri: self._uris[uri] <= 0, dict.fromkeys(uris)))
             self._uris, self._kinds = +self._uris, +self._kinds
         return gone
 

@@ -120,8 +120,7 @@ class Stdin:
             self._busy = line.had_turn = True
             start, was_in_doubt = pipes.written, pipes.in_doubt  # a signal handler may have written until here
             end = start + len(line.data)
-            while pipes.written < end and not (is_over() or deadline.expired or pipes.in_doubt):
-                pipes.write(data[pipes.written - end :], deadline.remaining)
+            _write(pipes, data, end, deadline, is_over)
         except OSError as exc:
             if from_signal_handler(exc) is not None:
                 raise
@@ -141,6 +140,11 @@ class Stdin:
                     self._pipes.close_stdin()
             finally:
                 self._turn.release()
+
+
+def _write(pipes: Pipes, data: memoryview, end: int, deadline: Deadline, is_over: Callable[[], bool]) -> None:
+    while pipes.written < end and not (is_over() or deadline.expired or pipes.in_doubt):
+        pipes.write(data[pipes.written - end :], deadline.remaining)
 
 
 class Child:

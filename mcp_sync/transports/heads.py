@@ -88,16 +88,19 @@ class WholeHeadResponse(http.client.HTTPResponse):
         lines = _LastLine(self.fp)
         self.fp = cast(Any, lines)  # http.client reads the head with readline alone
         try:
-            super().begin()
-            while 102 <= self.status < 200 and lines.last != b"":
-                # RFC 9110, section 15.2: any number may come before the answer, asked for or not.
-                self.headers = self.msg = cast(Any, None)  # not begun
-                super().begin()
+            self._begin_past_interim_responses(lines)
         finally:
             if cast(Any, self.fp) is lines:
                 self.fp = lines.fp
         if lines.last == b"":
             raise http.client.RemoteDisconnected("the connection ended inside the response's head")
+
+    def _begin_past_interim_responses(self, lines: _LastLine) -> None:
+        super().begin()
+        while 102 <= self.status < 200 and lines.last != b"":
+            # RFC 9110, section 15.2: any number may come before the answer, asked for or not.
+            self.headers = self.msg = cast(Any, None)  # not begun
+            super().begin()
 
 
 class _LastLine:

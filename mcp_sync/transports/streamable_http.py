@@ -32,7 +32,7 @@ from .exchange import Exchange
 from .failures import status_error
 from .http import HTTP
 from .response import Response
-from .sse import Framer
+from .sse import Event, Framer
 
 __all__ = ["StreamableHTTPTransport"]
 
@@ -244,12 +244,10 @@ class StreamableHTTPTransport:
             try:
                 for events in events_of(response, framer):
                     progressed = True
-                    messages = [message for event in events if event.data for message in decode(event.data)]
+                    messages = _messages_in(events)
                     if messages:
                         yield messages
-                    if not answered and delivery is not None and delivery.settled:
-                        answered = True
-                        response.hasten()
+                    answered = answered or _hasten(response, delivery)
                 ending = MCPConnectionError("the server ended the stream before its answer", outcome="unknown")
             except (MCPConnectionError, MCPTimeoutError) as exc:
                 if not answered and (response.exchange.stopped is not None or isinstance(exc, MCPTimeoutError)):
@@ -356,3 +354,15 @@ class StreamableHTTPTransport:
         self._http.close()
         if self._aside is not None:
             self._aside.join(deadline)
+
+
+def _messages_in(events: List[Event]) -> List[Message]:
+    return [message for event in events if event.data for message in decode(event.data)]
+
+
+def _hasten(response: Response, delivery: Optional[Delivery]) -> bool:
+    """Whether the answer is there: the rest of its stream is not waited for long."""
+    if delivery is None or not delivery.settled:
+        return False
+    response.hasten()
+    return True
