@@ -260,6 +260,7 @@ def test_ctrl_c_in_a_call_is_a_plain_keyboard_interrupt(bed: Bed) -> None:
             if _waits(threading.main_thread()):
                 break
             bed.server.closing.wait(0.005)
+        bed.server.closing.wait(0.1)  # one that comes just before a system call is not handled until that returns
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=send)

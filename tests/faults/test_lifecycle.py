@@ -305,6 +305,7 @@ def signal_when(condition: Callable[[], object]) -> threading.Thread:
 
     def run() -> None:
         condition()
+        time.sleep(0.1)  # one that comes just before a system call is not handled until that returns
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=run)
