@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import time
 from collections.abc import Iterable
 from typing import Any, Callable
 from urllib.parse import parse_qs
@@ -23,6 +24,9 @@ client.call_tool("echo", {"message": "parent"})
 future = client.submit("slow", timeout=60)
 stream = client.stream_tool("endless", timeout=60)
 next(stream)
+# uWSGI lets go of the interpreter before it forks, unless it has its hooks: a thread that ran just then would keep the
+# worker from its first step. See docs/failures.md. So all of them wait for the server.
+time.sleep(0.5)
 
 
 def call(tool: str, message: str) -> dict[str, Any]:
