@@ -197,6 +197,9 @@ def _kept() -> Iterator[Callable[[Running, str], MCPClient]]:
             if kept is None or of != (running.name, revision):
                 stack.close()
                 kept, of = stack.enter_context(_client_of(running, revision)), (running.name, revision)
+            link = kept.connect()._connection.live
+            if link is not None:
+                link.dispatcher._start()  # now, and not in the first of the tests in which the server says something
             return kept
 
         yield obtain
