@@ -21,9 +21,9 @@ def from_signal_handler(error: Optional[BaseException]) -> Optional[BaseExceptio
     """The exception that a signal handler raised, if ``error`` is that or comes of it; else None.
 
     A KeyboardInterrupt can come out of the standard library as something else: in the middle of ``Condition.wait`` as
-    "cannot release un-acquired lock".
+    "cannot release un-acquired lock". The end of a generator that is dropped while one is handled does not come of it.
     """
-    if threading.get_ident() != threading.main_thread().ident:
+    if isinstance(error, GeneratorExit) or threading.get_ident() != threading.main_thread().ident:
         return None
     handlers = _handlers()
     seen: Set[int] = set()

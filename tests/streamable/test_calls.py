@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -199,6 +200,33 @@ def test_ctrl_c_in_a_call_is_a_keyboard_interrupt_and_the_client_goes_on(
     with within():
         assert client.call_tool("echo", {"message": "next"}, timeout=LONG).text == "next"
     assert len(server.sent("initialize")) == 1
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "dropped"])
+def test_a_stream_may_be_left_where_an_interrupt_is_handled(
+    closes: bool, server: FaultServer, client: MCPClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its generator ends without a word, although an interrupt is the context of its end."""
+
+    def work(asked: Asked) -> None:
+        asked.progress(1)
+        asked.wire.hold()
+
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: complaints.append(unraisable.exc_value))
+    server.tools["slow"] = work
+    stream = client.stream_tool("slow", timeout=LONG)
+    next(stream)
+    with within():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if closes:
+                stream.close()
+            del stream
+            gc.collect()
+        server.wait_for_method("notifications/cancelled")
+    assert complaints == []
 
 
 def test_what_on_progress_raises_ends_the_call_and_cancels_the_tool(server: FaultServer, client: MCPClient) -> None:
