@@ -25,7 +25,7 @@ import socket
 import threading
 import time
 import weakref
-from typing import Any, List, Optional, Tuple, cast
+from typing import Any, List, Optional, Tuple, Type, cast
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
@@ -40,6 +40,7 @@ from ..wake import Flag
 from .exchange import Exchange, current, shut_down
 from .heads import WholeHeadResponse
 from .redaction import quiet_urllib3
+from .wire import keepalive_options, wire_class
 
 __all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending", "make_interruptible"]
 
@@ -57,23 +58,6 @@ quiet_urllib3()
 
 class StoppedBeforeSending(OSError):
     """The exchange was stopped before anything of it was sent."""
-
-
-def _keepalive_options() -> List[Tuple[int, int, int]]:
-    """Find a dead peer within a minute: probes after 20 s of silence, and 50 s at most for data that is not
-    acknowledged. Names that a system lacks are left out.
-    """
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (
-        ("TCP_KEEPIDLE", 20),
-        ("TCP_KEEPALIVE", 20),
-        ("TCP_KEEPINTVL", 10),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", 50_000),
-    ):
-        if hasattr(socket, name):
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return options
 
 
 class InterruptibleConnection(HTTPConnection):
@@ -216,8 +200,12 @@ class InterruptibleConnection(HTTPConnection):
             raise NewConnectionError(self, f"Failed to establish a new connection: {failure}") from failure
         raise ConnectTimeoutError(self, f"Connection to {self.host} timed out. (connect timeout={timeout})")
 
+    @staticmethod
+    def _socket_class() -> Type[socket.socket]:
+        return wire_class()
+
     def _connect_to(self, family: int, kind: int, proto: int, address: Any, timeout: Optional[float]) -> socket.socket:
-        self.wire = sock = socket.socket(family, kind, proto)
+        self.wire = sock = self._socket_class()(family, kind, proto)
         try:
             for option in self.socket_options or ():
                 sock.setsockopt(*option)
@@ -263,7 +251,11 @@ def _look_up(host: str, port: int, timeout: Optional[float]) -> List[Any]:
 
 
 class _InterruptibleHTTPSConnection(InterruptibleConnection, HTTPSConnection):
-    """The same over TLS."""
+    """The same over TLS, which asks Python for the time, and would wait on whatever the system says."""
+
+    @staticmethod
+    def _socket_class() -> Type[socket.socket]:
+        return socket.socket
 
 
 _INTERRUPTIBLE = {HTTPConnection: InterruptibleConnection, HTTPSConnection: _InterruptibleHTTPSConnection}
@@ -355,7 +347,7 @@ class Adapter(HTTPAdapter):
         self.max_retries = Retry(False)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, socket_options=_keepalive_options(), **kwargs)
+        super().init_poolmanager(*args, socket_options=keepalive_options(), **kwargs)
         _adapt(self.poolmanager)
 
     def close(self) -> None:
@@ -368,7 +360,7 @@ class Adapter(HTTPAdapter):
         super().close()
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
-        manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=_keepalive_options(), **kwargs)
+        manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=keepalive_options(), **kwargs)
         _adapt(manager)
         return manager
 

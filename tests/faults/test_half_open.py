@@ -142,10 +142,10 @@ from mcp_sync import MCPClient, MCPConnectionError
 from mcp_sync.transports import connections
 from tests.support.fault_server import FaultServer
 
-options = connections._keepalive_options()
+options = connections.keepalive_options()
 import socket
 short = {socket.TCP_KEEPIDLE: 1, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 2, socket.TCP_USER_TIMEOUT: 2000}
-connections._keepalive_options = lambda: [
+connections.keepalive_options = lambda: [
     (level, name, short.get(name, value) if level == socket.IPPROTO_TCP else value) for level, name, value in options
 ]
 with FaultServer(sys.argv[1]) as server:
