@@ -18,8 +18,8 @@ from tests.support.beds import ALL, Bed, make_server
 from tests.support.certificates import Certificates
 from tests.support.fault_server import FaultServer
 
-# The process-wide watch of deadlines is shared by all tests, and ends by itself when it has nothing to watch.
-_SHARED = {"mcp-sync-watch"}
+# Shared by all tests; each ends by itself when it has nothing to wait for.
+_SHARED = {"mcp-sync-watch", "mcp-sync-lookout"}
 _PATIENCE = 3.0
 
 

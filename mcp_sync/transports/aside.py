@@ -1,9 +1,11 @@
 """The GET stream of Streamable HTTP: what the server sends outside of any call (2025-03-26 to 2025-11-25).
 
-Runs on: one reader thread, once ``start`` was called; ``interrupt`` and ``join`` on any.
+Runs on: a reader thread, once ``start`` was called; ``interrupt`` and ``join`` on any. The thread ends when nothing has
+come for a moment; the lookout waits on the stream then, and has another thread read on when something comes. So the
+reading is a generator, which one thread after the other goes on with.
 
 What comes is routed on the reader's own thread: a second one, as the shared stream of HTTP+SSE has, would keep answers
-from waiting for notifications, but here no caller waits for an answer. It would cost an idle session 20 KiB.
+from waiting for notifications, but here no caller waits for an answer.
 
 The reader thread ends because every wait in it does: an exchange is freed by the interruption of the transport, by the
 peer or by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers send no head for minutes.
@@ -13,8 +15,9 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 import threading
-from typing import Callable, Iterator, List, Mapping, Optional
+from typing import Callable, Generator, Iterator, List, Mapping, Optional, cast
 
 from ..config import MCPClientConfig
 from ..deadline import Deadline
@@ -26,6 +29,7 @@ from ..wake import Flag
 from .base import Sink
 from .exchange import Exchange
 from .http import HTTP
+from .lookout import lookout
 from .response import Response
 from .sse import Event, Framer
 
@@ -45,6 +49,8 @@ _LEAST_DELAY = 0.1
 # After an attempt that brought no event: 0.5 s, then 1, 2, ... up to 30.
 _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
+# To start a thread costs as much as a few messages do: one that has nothing to read stays for the next ones.
+_QUIET_SECONDS = 0.1
 
 
 def delay_before(framer: Framer, fruitless: int) -> float:
@@ -87,6 +93,8 @@ class AsideStream:
         self._headers = headers
         # Guards the start.
         self._lock = SteadyLock()
+        # The reading, and the thread that was the last to go on with it.
+        self._steps: Optional[Iterator[socket.socket]] = None
         self._reader: Optional[threading.Thread] = None
         self._over = Flag()
         # Set when the first request is on its way.
@@ -94,6 +102,8 @@ class AsideStream:
         # Set when it is clear whether there is such a stream.
         self.settled = Flag()
         self.is_open = False
+        # Set when nothing reads any more, nor will.
+        self._ended = Flag()
 
     def start(self, deadline: Deadline) -> None:
         """Open the stream, in the background. Idempotent.
@@ -102,22 +112,58 @@ class AsideStream:
         call on this stream would have nowhere to go.
         """
         with self._lock:
-            if self._reader is not None or self._over.is_set():
+            if self._steps is not None or self._over.is_set():
                 return
-            self._reader = reader = threading.Thread(target=self._read, name="mcp-sync-reader", daemon=True)
+            self._steps = self._read()
+        if self._start_reader():
+            self._departed.wait(min(_DEPARTURE_SECONDS, deadline.remaining))
+
+    def _start_reader(self) -> bool:
+        """Have a thread read on. Where none can be started, that is the end of the stream."""
+        self._reader = reader = threading.Thread(target=self._read_on, name="mcp-sync-reader", daemon=True)
         try:
             start(reader)
         except RuntimeError as exc:
             _log.warning("no thread could be started for the server's own messages: %s", exc)
             self._reader = None
-            self.settled.set()
-            return
-        self._departed.wait(min(_DEPARTURE_SECONDS, deadline.remaining))
+            self._end()
+            return False
+        return True
+
+    def _read_on(self) -> None:
+        """Read until nothing comes for a moment, or to the end."""
+        while True:
+            wire = self._next()
+            if wire is None:
+                self._end()
+                return
+            reader, self._reader = self._reader, None  # a thread that has ended still takes 2 KiB
+            if lookout.park(wire, self._start_reader):
+                return  # another thread may be reading already
+            self._reader = reader
+
+    def _next(self) -> Optional[socket.socket]:
+        """Read until nothing comes for a moment; returns what to wait on, or None at the end."""
+        try:
+            return next(cast("Iterator[socket.socket]", self._steps), None)
+        except Exception:  # noqa: BLE001  # calls do not depend on this stream
+            _log.exception("the reader of the server's own messages failed")
+            return None
+
+    def _end(self) -> None:
+        steps, self._steps = self._steps, iter(())
+        close = getattr(steps, "close", None)
+        if close is not None:
+            close()
+        self.is_open = False
+        self.settled.set()
+        self._departed.set()
+        self._ended.set()
 
     @property
     def is_opening(self) -> bool:
         """Whether it was asked for, and the server has not said yet that it has none."""
-        return self._reader is not None and not self.settled.is_set()
+        return self._steps is not None and not self.settled.is_set()
 
     def interrupt(self) -> None:
         """End the pauses; the exchange is interrupted with the transport's others."""
@@ -127,32 +173,30 @@ class AsideStream:
         """This process was forked from the one that reads the stream."""
         self._over.set()
         self.settled.set()
+        self._ended.set()
         self.is_open = False
 
     def join(self, deadline: Deadline) -> None:
-        reader = self._reader
-        if reader is not None and reader is not threading.current_thread():
+        if self._steps is None or self._reader is threading.current_thread():
+            return
+        self._ended.wait(deadline.remaining)
+        reader = self._reader  # the one that read the end
+        if reader is not None:
             join(reader, deadline.remaining)
 
-    def _read(self) -> None:
+    def _read(self) -> Iterator[socket.socket]:
+        """The reading, in steps: wherever nothing comes for a moment, it yields what to wait on."""
         framer = Framer(self._config.max_message_bytes)
         fruitless = 0
-        try:
-            while not self._over.is_set() and fruitless <= self._config.max_retries:
-                progressed = self._read_once(framer)
-                if progressed is None:
-                    break
-                fruitless = 0 if progressed else fruitless + 1
-                framer = framer.continued()
-                self._over.wait(delay_before(framer, fruitless))
-        except Exception:  # noqa: BLE001  # calls do not depend on this stream
-            _log.exception("the reader of the server's own messages failed")
-        finally:
-            self.is_open = False
-            self.settled.set()
-            self._departed.set()
+        while not self._over.is_set() and fruitless <= self._config.max_retries:
+            progressed = yield from self._read_once(framer)
+            if progressed is None:
+                return
+            fruitless = 0 if progressed else fruitless + 1
+            framer = framer.continued()
+            self._over.wait(delay_before(framer, fruitless))
 
-    def _read_once(self, framer: Framer) -> Optional[bool]:
+    def _read_once(self, framer: Framer) -> Generator[socket.socket, None, Optional[bool]]:
         """One GET, to its end. Returns whether an event came, or None where there is no such stream."""
         progressed = False
         response: Optional[Response] = None
@@ -170,11 +214,10 @@ class AsideStream:
             self.is_open = True
             self.settled.set()
             self._departed.set()
-            for events in events_of(response, framer):
-                progressed = True
-                messages = [message for event in events if event.data for message in self._decode(event)]
-                if messages:
-                    self._sink.route(messages)
+            for chunk in response.chunks(_QUIET_SECONDS):
+                progressed = self._take(framer.feed(chunk)) or progressed
+                if not chunk and response.wire is not None:
+                    yield response.wire
         except MCPConnectionError as exc:
             if isinstance(exc, HTTPStatusError):
                 return None
@@ -187,6 +230,13 @@ class AsideStream:
             if response is not None:
                 response.close()
         return progressed
+
+    def _take(self, events: List[Event]) -> bool:
+        """Whether there were any."""
+        messages = [message for event in events if event.data for message in self._decode(event)]
+        if messages:
+            self._sink.route(messages)
+        return bool(events)
 
     def _decode(self, event: Event) -> List[Message]:
         try:

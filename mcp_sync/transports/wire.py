@@ -13,13 +13,16 @@ threads do not run, as under uWSGI without ``enable-threads``, and for waits too
 from __future__ import annotations
 
 import _socket
+import functools
 import math
 import socket
 import struct
 import sys
 from typing import Any, List, Optional, Tuple, Type
 
-__all__ = ["Wire", "keepalive_options", "wire_class"]
+from urllib3.util import wait_for_read
+
+__all__ = ["Wire", "is_quiet", "keepalive_options", "wire_class"]
 
 # Of how the system takes times: on Windows as a number of milliseconds, and what a socket is good for after one has
 # passed is not defined there.
@@ -89,6 +92,14 @@ def wire_class() -> Type[socket.socket]:
     return Wire if _TELLS_TIME and of_the_system else socket.socket
 
 
+def is_quiet(sock: socket.socket, seconds: float) -> bool:
+    """Whether nothing comes for so long, and nothing has come that was not read."""
+    # What TLS has taken from the socket and decrypted already.
+    pending = getattr(sock, "pending", None)
+    return not (pending is not None and pending()) and not wait_for_read(sock, seconds)
+
+
+@functools.cache
 def keepalive_options() -> List[Tuple[int, int, int]]:
     """Find a dead peer within a minute: probes after 20 s of silence, and 50 s at most for data that is not
     acknowledged. Names that a system lacks are left out.

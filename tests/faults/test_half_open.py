@@ -75,18 +75,18 @@ def test_who_listens_on_a_stream_that_has_died_hears_the_next_change(
 
 
 def test_a_server_that_answers_pings_keeps_its_session(server: FaultServer, make_client: Connect) -> None:
-    client = make_client(server.sse_url, transport="sse", ping_interval=0.25).connect()
+    client = make_client(server.sse_url, transport="sse", ping_interval=1.5).connect()
     link = client._connection.last
-    server.wait_for_method("ping", 4)
+    server.wait_for_method("ping", 2)
     assert client._connection.live is link
     assert len(server.sent("initialize")) == 1
 
 
 def test_a_server_that_refuses_pings_keeps_its_session(server: FaultServer, make_client: Connect) -> None:
     server.methods["ping"] = lambda asked: asked.error(-32601, "Method not found")
-    client = make_client(server.sse_url, transport="sse", ping_interval=0.25).connect()
+    client = make_client(server.sse_url, transport="sse", ping_interval=1.5).connect()
     link = client._connection.last
-    server.wait_for_method("ping", 4)
+    server.wait_for_method("ping", 2)
     assert client._connection.live is link
 
 

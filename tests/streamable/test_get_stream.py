@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import queue
 import threading
-from typing import Any, Callable, Optional
+import time
+from typing import Any, Callable
 
 import pytest
 
 from mcp_sync import MCPClient, Progress
 from mcp_sync.transports.aside import AsideStream
+from mcp_sync.transports.lookout import lookout
 from mcp_sync.transports.sse import Framer
 from tests.streamable.waiting import wait_for_aside, wait_for_requests
+from tests.support.certificates import Certificates
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, finish, hold, reset, status
 
@@ -116,7 +121,7 @@ def test_it_is_on_its_way_before_the_first_call(
     read = AsideStream._read_once
     may_begin = threading.Event()
 
-    def held_up(stream: AsideStream, framer: Framer) -> Optional[bool]:
+    def held_up(stream: AsideStream, framer: Framer) -> Any:
         may_begin.wait(10)
         return read(stream, framer)
 
@@ -265,3 +270,145 @@ def test_a_flood_of_progress_there_does_not_lose_the_answer(server: FaultServer,
         assert client.call_tool("work", timeout=LONG, on_progress=seen.append).text == "result"
     assert [item.progress for item in seen] == sorted(item.progress for item in seen)
     assert seen
+
+
+# Idle: it has no thread of its own then
+
+
+def readers() -> int:
+    return sum(thread.name == "mcp-sync-reader" for thread in threading.enumerate())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """For what only the client knows."""
+    at = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < at, "it did not come to that"
+        time.sleep(0.005)
+
+
+def wait_until_parked(server: FaultServer, client: MCPClient) -> None:
+    wait_for_aside(server, client)
+    wait_until(lambda: readers() == 0)
+    link = client._connection.live
+    assert link is not None
+    assert link.transport.aside_is_open
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_idle_stream_is_read_on_when_something_comes(times: int, server: FaultServer, connect: Connect) -> None:
+    heard: queue.Queue[object] = queue.Queue()
+    client = connect(log_handler=lambda record: heard.put(record.data), roots=["file:///work"])
+    for count in range(times):
+        wait_until_parked(server, client)
+        server.session.notify("notifications/message", {"level": "error", "data": count})
+        assert heard.get(timeout=10) == count
+        with within():
+            assert server.session.ask("ping", id=0)["result"] == {}
+    assert server.count("GET") == 1
+
+
+def test_what_comes_in_pieces_to_an_idle_stream_is_put_together(server: FaultServer, connect: Connect) -> None:
+    heard: queue.Queue[object] = queue.Queue()
+    client = connect(log_handler=lambda record: heard.put(record.data))
+    wait_until_parked(server, client)
+    message = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x" * 100_000}}
+    event = b"data: " + json.dumps(message).encode() + b"\n\n"
+    stream = server.session.stream
+    assert stream is not None
+    for start in (0, 7, 60_000):
+        stream.send(event[start : {0: 7, 7: 60_000}.get(start)])
+        wait_until(lambda: readers() == 0)
+    assert heard.get(timeout=10) == "x" * 100_000
+
+
+def test_an_idle_stream_that_the_server_ends_is_opened_again(server: FaultServer, connect: Connect) -> None:
+    heard: queue.Queue[object] = queue.Queue()
+    client = connect(log_handler=lambda record: heard.put(record.data))
+    wait_until_parked(server, client)
+    stream = server.session.stream
+    assert stream is not None
+    stream.cut()
+    wait_for_requests(server, "GET", 2)
+    server.wait_until(lambda: server.session.stream is not stream, "the next stream")
+    link = client._connection.live
+    assert link is not None
+    wait_until(lambda: link.transport.aside_is_open)
+    wait_until_parked(server, client)
+    server.session.notify("notifications/message", {"level": "error", "data": "again"})
+    assert heard.get(timeout=10) == "again"
+
+
+def test_closing_ends_an_idle_stream_at_once(server: FaultServer, connect: Connect) -> None:
+    client = connect()
+    wait_until_parked(server, client)
+    link = client._connection.live
+    assert link is not None
+    with within():
+        client.close()
+    assert not link.transport.aside_is_open
+    assert readers() == 0
+
+
+def test_idle_sessions_share_one_thread(server: FaultServer, connect: Connect) -> None:
+    clients = [connect() for _ in range(50)]
+    for client in clients:
+        wait_for_aside(server, client)
+    wait_until(lambda: readers() == 0)
+    ours = [thread.name for thread in threading.enumerate() if thread.name.startswith("mcp-sync-")]
+    assert sorted({*ours}) in (["mcp-sync-lookout"], ["mcp-sync-lookout", "mcp-sync-watch"])
+    assert len(ours) <= 2
+    for client in clients:
+        assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+
+
+def test_over_tls_an_idle_stream_is_read_on_too(certificates: Certificates, make_client: Connect) -> None:
+    heard: queue.Queue[object] = queue.Queue()
+    with FaultServer("http", tls=certificates.good()) as server, within():
+        client = make_client(
+            server.mcp_url,
+            transport="http",
+            verify=certificates.ca_path,
+            log_handler=lambda record: heard.put(record.data),
+        )
+        client.connect()
+        for count in range(3):
+            wait_until_parked(server, client)
+            server.session.notify("notifications/message", {"level": "error", "data": count})
+            assert heard.get(timeout=10) == count
+        client.close()
+
+
+def test_where_no_thread_can_be_started_the_stream_ends_and_calls_go_on(
+    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    client = connect()
+    wait_until_parked(server, client)
+    monkeypatch.setattr("mcp_sync.transports.aside.start", fails)
+    server.session.notify("notifications/message", {"level": "error", "data": "lost"})
+    link = client._connection.live
+    assert link is not None
+    wait_until(lambda: not link.transport.aside_is_open)
+    assert "no thread could be started" in caplog.text
+    assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+    with within():
+        client.close()
+
+
+def test_where_nothing_can_be_parked_a_thread_reads_on(
+    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: queue.Queue[object] = queue.Queue()
+    monkeypatch.setattr(lookout, "park", lambda wire, resume: False)
+    client = connect(log_handler=lambda record: heard.put(record.data))
+    wait_for_aside(server, client)
+    for count in range(3):
+        server.session.notify("notifications/message", {"level": "error", "data": count})
+        assert heard.get(timeout=10) == count
+        assert readers() == 1
+    with within():
+        client.close()
+    assert readers() == 0
