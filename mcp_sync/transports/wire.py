@@ -92,8 +92,13 @@ def wire_class() -> Type[socket.socket]:
     return Wire if _TELLS_TIME and of_the_system else socket.socket
 
 
-def is_quiet(sock: socket.socket, seconds: float) -> bool:
-    """Whether nothing comes for so long, and nothing has come that was not read."""
+def is_quiet(sock: Any, seconds: float) -> bool:
+    """Whether nothing comes for so long, and nothing has come that was not read.
+
+    Never where that cannot be told: urllib3's TLS inside TLS, and pyOpenSSL's, keep what has come to themselves.
+    """
+    if not isinstance(sock, socket.socket):
+        return False
     # What TLS has taken from the socket and decrypted already.
     pending = getattr(sock, "pending", None)
     return not (pending is not None and pending()) and not wait_for_read(sock, seconds)

@@ -199,10 +199,14 @@ _LEFT = """\
 - **64 callers over HTTP+SSE.** A thread waits twice in a call: for the status of its POST, and for the answer on the
   stream. `raw_threads`, which does nothing but that, shows what the waiting alone costs. To wait once, the status would
   have to be left unread, and a POST that failed would be noticed at the deadline of its call.
-- **A session over Streamable HTTP.** Most of what it holds belongs to the stream on which the server may speak outside
-  of any call: a thread that waits (24 KiB) and a connection. A client that did not listen would hold a third, as one of
-  2026-07-28 does, where there is no such stream; but a server that asks such a client something would wait for the
-  answer, and the call with it.
+- **A session over Streamable HTTP.** An idle one has no thread: one thread waits on the streams of all. Of what it
+  holds, 10 KiB are the stream's on which the server may speak outside of any call (a connection and a response of
+  urllib3's, suspended), and 16 what a client of 2026-07-28 holds, which has no such stream: a connection that is kept
+  for the next call, its pool, the settings, what server and client agreed on. A client that did not listen would save
+  the former; but a server that asks such a client something would wait for the answer, and the call with it.
+- **Connecting, and a whole program.** To import `requests`, `sseclient` and `pydantic` and to make one model takes four
+  fifths of what a whole program does. Of connecting, a third is the connection itself and its end; closing takes a
+  thread, so that it can be done from a signal handler or a finalizer without waiting for what was interrupted.
 - **A call over Streamable HTTP.** What is left above a bare socket is what `urllib3` and `http.client` do for a
   response, and the deadline: each exchange is entered where one thread watches all of them. Proxies, TLS, redirects,
   cookies and the user's own `requests.Session` hang on the former, and on the latter that no call outlives its time.

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from mcp_sync import MCPClientConfig, MCPTimeoutError
 from mcp_sync.deadline import Deadline
 from mcp_sync.transports.exchange import Exchange, watch
 from mcp_sync.transports.http import HTTP
-from mcp_sync.transports.wire import Wire, wire_class
+from mcp_sync.transports.wire import Wire, is_quiet, wire_class
 from tests.support.clock import LONG
 from tests.support.fault_server import FaultServer, hold
 
@@ -179,3 +180,30 @@ def test_a_call_ends_where_no_thread_runs(answers: str, server: FaultServer, mon
                 response.close()
     finally:
         http_.close()
+
+
+def test_quiet_is_what_nothing_comes_on(pair: tuple[Wire, socket.socket]) -> None:
+    near, far = pair
+    assert is_quiet(near, 0.05)
+    far.sendall(b"x")
+    assert not is_quiet(near, LONG)
+
+
+def test_what_tls_has_decrypted_already_counts() -> None:
+    class Decrypting(socket.socket):
+        def pending(self) -> int:
+            return 1
+
+    with Decrypting() as sock:
+        assert not is_quiet(sock, LONG)
+
+
+def test_what_keeps_to_itself_what_has_come_is_never_quiet() -> None:
+    """As urllib3's SSLTransport and pyOpenSSL's WrappedSocket do, which are no sockets."""
+
+    class Wrapped:
+        def fileno(self) -> int:
+            raise AssertionError("it was waited on")
+
+    wrapped: Any = Wrapped()
+    assert not is_quiet(wrapped, LONG)
