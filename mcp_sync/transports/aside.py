@@ -29,7 +29,7 @@ from ..wake import Flag
 from .base import Sink
 from .exchange import Exchange
 from .http import HTTP
-from .lookout import lookout
+from .lookout import can_wait, lookout
 from .response import Response
 from .sse import Event, Framer
 
@@ -96,6 +96,8 @@ class AsideStream:
         # The reading, and the thread that was the last to go on with it.
         self._steps: Optional[Iterator[socket.socket]] = None
         self._reader: Optional[threading.Thread] = None
+        # Whether a thread has ever begun to: an interrupt may come before.
+        self._begun = False
         self._over = Flag()
         # Set when the first request is on its way.
         self._departed = Flag()
@@ -117,28 +119,40 @@ class AsideStream:
             self._steps = self._read()
         if self._start_reader():
             self._departed.wait(min(_DEPARTURE_SECONDS, deadline.remaining))
+        else:
+            _log.warning("no thread could be started for the server's own messages")
+            self._end()
 
     def _start_reader(self) -> bool:
-        """Have a thread read on. Where none can be started, that is the end of the stream."""
+        """Have a thread read on; returns whether one could be started."""
         self._reader = reader = threading.Thread(target=self._read_on, name="mcp-sync-reader", daemon=True)
         try:
             start(reader)
         except RuntimeError as exc:
-            _log.warning("no thread could be started for the server's own messages: %s", exc)
+            _log.debug("no thread could be started to read the server's own messages: %s", exc)
             self._reader = None
-            self._end()
             return False
         return True
 
+    def _resume(self) -> bool:
+        """Something has come (called by the lookout). Returns whether that is seen to."""
+        if self._start_reader():
+            return True
+        if self._over.is_set():
+            self._end()
+            return True
+        return False  # threads that the system cannot give now, it may give in a second
+
     def _read_on(self) -> None:
         """Read until nothing comes for a moment, or to the end."""
+        self._begun = True
         while True:
             wire = self._next()
             if wire is None:
                 self._end()
                 return
             reader, self._reader = self._reader, None  # a thread that has ended still takes 2 KiB
-            if lookout.park(wire, self._start_reader):
+            if lookout.park(wire, self._resume):
                 return  # another thread may be reading already
             self._reader = reader
 
@@ -177,9 +191,10 @@ class AsideStream:
         self.is_open = False
 
     def join(self, deadline: Deadline) -> None:
-        if self._steps is None or self._reader is threading.current_thread():
+        if self._reader is threading.current_thread():
             return
-        self._ended.wait(deadline.remaining)
+        if self._begun:
+            self._ended.wait(deadline.remaining)
         reader = self._reader  # the one that read the end
         if reader is not None:
             join(reader, deadline.remaining)
@@ -214,7 +229,7 @@ class AsideStream:
             self.is_open = True
             self.settled.set()
             self._departed.set()
-            for chunk in response.chunks(_QUIET_SECONDS):
+            for chunk in response.chunks(_QUIET_SECONDS if can_wait() else None):
                 progressed = self._take(framer.feed(chunk)) or progressed
                 if not chunk and response.wire is not None:
                     yield response.wire

@@ -9,6 +9,7 @@ of what a session over Streamable HTTP takes; and a process with 500 clients has
 
 from __future__ import annotations
 
+import _thread
 import collections
 import logging
 import os
@@ -16,13 +17,14 @@ import select
 import selectors
 import socket
 import threading
+import types
 from typing import Callable, Deque, List, NamedTuple, Optional
 
 from ..forks import in_child
 from ..locks import SteadyLock
 from ..threads import start
 
-__all__ = ["Lookout", "lookout"]
+__all__ = ["Lookout", "can_wait", "lookout"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,14 +46,16 @@ class Lookout:
         # Two ends of a pipe: what is written to the one wakes the thread, which waits on the other.
         self._bell: Optional[int] = None
         self._ear: Optional[int] = None
-        # What the thread has not seen yet, and what it waits on: kept here for a forked child, see below.
+        # What the thread has not seen yet; and what could not be resumed, which it tries again.
         self._coming: Deque[_Parked] = collections.deque()
+        self._late: Deque[_Parked] = collections.deque()
 
     def park(self, sock: socket.socket, resume: Callable[[], object]) -> bool:
-        """Have ``resume`` called, once, when something has come on ``sock``, which must not be closed before that.
+        """Have ``resume`` called when something has come on ``sock``, which must not be closed before that.
 
         Parameters:
-            resume: must not block. It may run before this returns.
+            resume: must not block. It may run before this returns. Where it returns False it is called again after a
+                second.
 
         Returns:
             Whether it will be: False where no thread can be started, or the system cannot wait on so many.
@@ -64,8 +68,8 @@ class Lookout:
         return True
 
     def _start(self) -> bool:
-        if not hasattr(select, "epoll") and not hasattr(select, "kqueue"):
-            return False  # select() takes no more than some hundreds
+        if not can_wait():
+            return False
         try:
             self._ear, self._bell = os.pipe()
             os.set_blocking(self._bell, False)
@@ -73,7 +77,7 @@ class Lookout:
             self._selector.register(self._ear, selectors.EVENT_READ)
             started = (self._selector, self._ear)
             start(threading.Thread(target=self._run, args=started, name="mcp-sync-lookout", daemon=True))
-        except (OSError, RuntimeError) as exc:
+        except Exception as exc:  # noqa: BLE001  # no descriptor, no thread, no memory: a stream goes on without
             _log.debug("idle streams keep their threads: %s", exc)
             self._close()
             return False
@@ -87,61 +91,78 @@ class Lookout:
             pass  # it has been rung often enough to be heard
 
     def _run(self, selector: selectors.BaseSelector, ear: int) -> None:
+        # This thread ends: with nothing to wait on it waits _IDLE_SECONDS, and returns.
         try:
-            self._look(selector, ear)
+            self._look_on(selector, ear)
             return
         except Exception:  # noqa: BLE001  # the streams must not wait for a thread that died
             _log.exception("the thread that waits on idle streams failed")
         for parked in self._abandoned():
-            _call(parked.resume)
+            _resume(parked)
 
-    def _abandoned(self) -> List[_Parked]:
-        """All that is parked, which nobody waits on any more."""
-        with self._lock:
-            parked = [*self._waited_on(), *self._coming]
-            self._coming.clear()
-            self._close()
-        return parked
+    def _look_on(self, selector: selectors.BaseSelector, ear: int) -> None:
+        while self._look(selector, ear):
+            pass
 
-    def _waited_on(self) -> List[_Parked]:
-        selector = self._selector
-        keys = [] if selector is None else list(selector.get_map().values())
-        return [_Parked(key.fd, key.data) for key in keys if key.fd != self._ear]
+    def _look(self, selector: selectors.BaseSelector, ear: int) -> bool:
+        """Wait once; returns whether to go on.
 
-    def _look(self, selector: selectors.BaseSelector, ear: int) -> None:
-        # This ends: with nothing to wait on it waits _IDLE_SECONDS, and returns.
-        while True:
-            is_idle = len(selector.get_map()) == 1
-            come = selector.select(_IDLE_SECONDS if is_idle else None)
-            if is_idle and not come and self._may_end():
-                return
-            for key, _ in come:
-                if key.fd == ear:
-                    os.read(ear, 4096)
-                    continue
-                # Before anybody reads, and may close it: a forked child can hold the same socket, so that the system
-                # would not forget it by itself.
-                selector.unregister(key.fd)
-                _call(key.data)
-            self._take_in(selector)
+        A function of its own, so that nothing of whom it has resumed is kept for as long as it waits the next time.
+        """
+        is_idle = len(selector.get_map()) == 1
+        come = selector.select(_IDLE_SECONDS if is_idle or self._late else None)
+        if is_idle and not come and self._may_end():
+            return False
+        late = self._take_late()
+        for key, _ in come:
+            if key.fd == ear:
+                os.read(ear, 4096)
+                continue
+            # Before anybody reads, and may close it: a forked child can hold the same socket, so that the system would
+            # not forget it by itself.
+            selector.unregister(key.fd)
+            late.append(_Parked(key.fd, key.data))
+        late.extend(self._take_in(selector))
+        self._late.extend([parked for parked in late if not _resume(parked)])
+        return True
 
     def _may_end(self) -> bool:
         with self._lock:
-            if not self._coming:
+            if not self._coming and not self._late:
                 self._close()
             return self._selector is None
 
-    def _take_in(self, selector: selectors.BaseSelector) -> None:
-        while True:
-            try:
-                parked = self._coming.popleft()
-            except IndexError:
-                return
+    def _take_late(self) -> List[_Parked]:
+        late = list(self._late)
+        self._late.clear()
+        return late
+
+    def _take_in(self, selector: selectors.BaseSelector) -> List[_Parked]:
+        """Wait on what is coming, too; returns what cannot be waited on."""
+        refused: List[_Parked] = []
+        while self._coming:
+            parked = self._coming.popleft()
             try:
                 selector.register(parked.fd, selectors.EVENT_READ, parked.resume)
             except (OSError, ValueError, KeyError) as exc:
                 _log.debug("a stream cannot be waited on with others: %s", exc)
-                _call(parked.resume)
+                refused.append(parked)
+        return refused
+
+    def _abandoned(self) -> List[_Parked]:
+        """All that is parked, which nobody waits on any more."""
+        with self._lock:
+            parked = self._parked()
+            self._coming.clear()
+            self._late.clear()
+            self._close()
+        return parked
+
+    def _parked(self) -> List[_Parked]:
+        selector = self._selector
+        keys = [] if selector is None else list(selector.get_map().values())
+        waited_on = [_Parked(key.fd, key.data) for key in keys if key.fd != self._ear]
+        return [*waited_on, *self._coming, *self._late]
 
     def _close(self) -> None:
         ends, selector = (self._bell, self._ear), self._selector
@@ -155,7 +176,11 @@ class Lookout:
     def leave(self) -> None:
         """In a forked child, whose parent goes on waiting: close what is a copy of the parent's, and begin anew."""
         # Never let go: what is suspended there would end its stream, under locks of threads that are not here.
-        _inherited.append([*self._waited_on(), *self._coming])
+        _inherited.append(self._parked())
+        if hasattr(select, "kqueue"):
+            # A child has no copy of a kqueue, and its number may be another file's by now.
+            _inherited.append(self._selector)
+            self._selector = None
         try:
             self._close()
         except OSError:
@@ -163,11 +188,21 @@ class Lookout:
         self.__init__()  # type: ignore[misc]  # the same object: other modules hold it by name
 
 
-def _call(resume: Callable[[], object]) -> None:
+def can_wait() -> bool:
+    """Whether one thread can wait on any number of sockets: select() takes no more than some hundreds, and a thread of
+    gevent's that waited in the system would stop all others.
+    """
+    has_own_threads = isinstance(_thread.start_new_thread, types.BuiltinFunctionType)
+    return has_own_threads and (hasattr(select, "epoll") or hasattr(select, "kqueue"))
+
+
+def _resume(parked: _Parked) -> bool:
+    """Whether that is done with."""
     try:
-        resume()
+        return parked.resume() is not False
     except Exception:  # noqa: BLE001  # without this thread the others' streams would wait for ever
         _log.exception("a stream could not be read on")
+        return True
 
 
 _inherited: List[object] = []

@@ -28,22 +28,24 @@ __all__ = ["Wire", "is_quiet", "keepalive_options", "wire_class"]
 # passed is not defined there.
 _TELLS_TIME = sys.platform != "win32" and hasattr(socket, "SO_RCVTIMEO") and hasattr(socket, "SO_SNDTIMEO")
 _SYSTEM_SOCKET = socket.socket
-# None until there is one to be kept.
+# What the system has: nothing yet; what nobody knows, since an interrupt came while it was being told.
 _NOT_SET = -1.0
+_UNKNOWN = -2.0
 
 
 class Wire(socket.socket):
     """A socket whose timeouts the system keeps once it is connected: ``settimeout`` goes on to mean what it does.
 
     A timeout of a second or more is kept to the next whole one, so that call after call has the same, and it has to be
-    told to the system once.
+    told to the system once. It holds for each wait in the system: a signal begins it anew, and so does each part of
+    what is sent.
     """
 
     __slots__ = ("_seconds",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # As the system has it: None for no timeout.
+        # None for no timeout.
         self._seconds: Optional[float] = _NOT_SET
 
     def connect(self, address: Any) -> None:
@@ -52,6 +54,7 @@ class Wire(socket.socket):
         try:
             self._tell(self.gettimeout())
         except (OSError, struct.error):
+            self._seconds = _NOT_SET
             return  # a system that takes no such timeout: Python goes on keeping it
         super().settimeout(None)
 
@@ -66,6 +69,7 @@ class Wire(socket.socket):
             seconds = math.ceil(seconds) if seconds > 1 else max(seconds, 1e-6)
         if seconds == self._seconds:
             return
+        self._seconds = _UNKNOWN
         limit = struct.pack("ll", *divmod(round((seconds or 0.0) * 1_000_000), 1_000_000))
         self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

@@ -95,6 +95,29 @@ print(json.dumps([right, went_on, killed, timed_out, ours, future, rows == [str(
     bed.server.wait_until(lambda: not bed.server._wires, "all connections are closed")
 
 
+@pytest.mark.skipif(find_spec("gevent") is None, reason="gevent is not installed")
+@over("sse", "http-sse")
+def test_what_is_left_unpatched_stops_nobody(bed: Bed) -> None:
+    """A thread of gevent's that waited in the system's select would stop all others."""
+    done = run_script(
+        _GEVENT.replace("patch_all()", "patch_all(select=False)")
+        + """
+times = []
+for number in range(3):
+    before = time.monotonic()
+    gevent.sleep(0.3)  # idle
+    call = client.call_tool("echo", {"message": str(number)}).text
+    times.append(time.monotonic() - before < 5)
+client.close()
+print(json.dumps([times, left()]))
+""",
+        *arguments(bed),
+        timeout=60,
+    )
+    assert done.code == 0, done
+    assert done.report == [[True] * 3, []], done
+
+
 @pytest.mark.skipif(find_spec("gevent") is None or not hasattr(os, "fork"), reason="needs gevent and fork")
 @over("sse", "http-sse", "stdio")
 def test_a_child_forked_by_gevent_has_a_session_of_its_own(bed: Bed) -> None:

@@ -379,23 +379,47 @@ def test_over_tls_an_idle_stream_is_read_on_too(certificates: Certificates, make
         client.close()
 
 
-def test_where_no_thread_can_be_started_the_stream_ends_and_calls_go_on(
-    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fails(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
-    client = connect()
+
+def test_where_no_thread_can_be_started_it_is_read_on_as_soon_as_one_can(server: FaultServer, connect: Connect) -> None:
+    heard: queue.Queue[object] = queue.Queue()
+    client = connect(log_handler=lambda record: heard.put(record.data))
     wait_until_parked(server, client)
-    monkeypatch.setattr("mcp_sync.transports.aside.start", fails)
-    server.session.notify("notifications/message", {"level": "error", "data": "lost"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mcp_sync.transports.aside.start", no_thread)
+        server.session.notify("notifications/message", {"level": "error", "data": "late"})
+        assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+        with pytest.raises(queue.Empty):
+            heard.get(timeout=0.3)
+    assert heard.get(timeout=10) == "late"
+    assert server.count("GET") == 1
+
+
+def test_close_does_not_wait_for_a_thread_that_cannot_be_started(
+    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(close_timeout=LONG)
+    wait_until_parked(server, client)
     link = client._connection.live
     assert link is not None
-    wait_until(lambda: not link.transport.aside_is_open)
-    assert "no thread could be started" in caplog.text
-    assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+    monkeypatch.setattr("mcp_sync.transports.aside.start", no_thread)
     with within():
         client.close()
+    assert not link.transport.aside_is_open
+
+
+def test_an_interrupt_before_its_thread_is_started_keeps_close_from_nothing(
+    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mcp_sync.transports.aside.start", interrupted)
+    with within(), pytest.raises(KeyboardInterrupt):
+        connect(timeout=LONG, close_timeout=LONG)
+    wait_for_requests(server, "DELETE")
 
 
 def test_where_nothing_can_be_parked_a_thread_reads_on(

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Callable
 
@@ -147,6 +148,44 @@ def test_one_that_fails_keeps_nobody_else_waiting(
     wait_until(lambda: "could not be read on" in caplog.text)
     good_far.send(b"x")
     assert resumed.wait(PATIENCE)
+
+
+def test_one_that_cannot_be_resumed_now_is_resumed_later(lookout: Lookout, make_pair: Callable[[], Pair]) -> None:
+    near, far = make_pair()
+    tried: list[float] = []
+
+    def resume() -> bool:
+        tried.append(time.monotonic())
+        return len(tried) == 3
+
+    assert lookout.park(near, resume)
+    far.send(b"x")
+    wait_until(lambda: len(tried) == 3)
+    time.sleep(0.25)
+    assert len(tried) == 3
+    assert tried[2] - tried[0] >= 0.15  # not at once, again and again
+
+
+def test_whoever_was_resumed_is_not_kept(lookout: Lookout, make_pair: Callable[[], Pair]) -> None:
+    """The thread may wait for hours until the next one comes."""
+
+    class Stream:
+        def __init__(self) -> None:
+            self.resumed = threading.Event()
+
+        def resume(self) -> None:
+            self.resumed.set()
+
+    (near, far), (idle, _) = make_pair(), make_pair()
+    stream = Stream()
+    kept = weakref.ref(stream)
+    assert lookout.park(idle, lambda: None)
+    assert lookout.park(near, stream.resume)
+    far.send(b"x")
+    assert stream.resumed.wait(PATIENCE)
+    del stream
+    wait_until(lambda: kept() is None)
+    idle.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("missing", ["a thread", "a descriptor", "a way to wait on many"])
