@@ -72,15 +72,15 @@ class Instructions(NamedTuple):
 _POST = ("urllib3", "HTTP, JSON")
 
 COSTS = (
-    Cost("calls", "HTTP, JSON", 500, _POST, cpu=2.3, waits=1.3),
-    Cost("calls", "HTTP, stream", 500, _POST, cpu=2.5, waits=1.3),
-    Cost("calls", "2026-07-28", 500, _POST, cpu=2.4, waits=1.3),
-    Cost("calls", "HTTP+SSE", 500, _POST, cpu=3.0, waits=5.2),
-    Cost("calls", "stdio", 500, _POST, cpu=1.0, waits=6.0),
-    Cost("callers", "HTTP, JSON", 1280, _POST, cpu=2.2),
-    Cost("callers", "HTTP+SSE", 1280, _POST, cpu=2.8),
-    Cost("progress", "HTTP+SSE", 10_000, ("raw", "HTTP+SSE"), cpu=9.0),
-    Cost("progress", "HTTP, stream", 10_000, ("raw", "HTTP+SSE"), cpu=9.0),
+    Cost("calls", "HTTP, JSON", 500, _POST, cpu=1.5, waits=1.3),
+    Cost("calls", "HTTP, stream", 500, _POST, cpu=1.7, waits=1.3),
+    Cost("calls", "2026-07-28", 500, _POST, cpu=1.5, waits=1.3),
+    Cost("calls", "HTTP+SSE", 500, _POST, cpu=2.3, waits=5.2),
+    Cost("calls", "stdio", 500, _POST, cpu=0.8, waits=6.0),
+    Cost("callers", "HTTP, JSON", 1280, _POST, cpu=1.5),
+    Cost("callers", "HTTP+SSE", 1280, _POST, cpu=1.6),
+    Cost("progress", "HTTP+SSE", 10_000, ("raw", "HTTP+SSE"), cpu=8.0),
+    Cost("progress", "HTTP, stream", 10_000, ("raw", "HTTP+SSE"), cpu=8.0),
     Cost("text", "HTTP+SSE", 10_000_000, ("raw", "HTTP+SSE"), cpu=3.2, peak=3.6),
     Cost("text", "HTTP, JSON", 10_000_000, ("raw", "HTTP, JSON"), cpu=1.8, peak=3.6),
     Cost("connects", "HTTP+SSE", 20, ("raw_threads", "HTTP+SSE"), cpu=11.0),
@@ -94,21 +94,21 @@ GROWTHS = (
     Growth("tools", "HTTP, JSON", 1_000, 10_000, 1.8),
     Growth("sessions", "HTTP+SSE", 20, 200, 1.5),
 )
-# A thread that waits is 24 KiB: one over HTTP+SSE, and over Streamable HTTP where the server has sessions.
+# A thread that waits is 24 KiB: one over HTTP+SSE. Over Streamable HTTP idle sessions share one.
 MEMORY = (
     Memory("HTTP+SSE", 200, 80.0),
-    Memory("HTTP, JSON", 200, 72.0),
+    Memory("HTTP, JSON", 200, 45.0),
     Memory("2026-07-28", 200, 32.0),
 )
 INSTRUCTIONS = (
-    Instructions("calls", "HTTP, JSON", 100, 1.45),
-    Instructions("calls", "HTTP, stream", 100, 1.60),
-    Instructions("calls", "2026-07-28", 100, 1.55),
-    Instructions("calls", "HTTP+SSE", 100, 1.60),
-    Instructions("calls", "stdio", 100, 0.45),
+    Instructions("calls", "HTTP, JSON", 100, 0.90),
+    Instructions("calls", "HTTP, stream", 100, 1.10),
+    Instructions("calls", "2026-07-28", 100, 0.95),
+    Instructions("calls", "HTTP+SSE", 100, 1.00),
+    Instructions("calls", "stdio", 100, 0.38),
     Instructions("connects", "HTTP+SSE", 10, 8.0),
     Instructions("connects", "HTTP, JSON", 10, 8.0),
-    Instructions("connects", "2026-07-28", 10, 4.0),
-    Instructions("progress", "HTTP, stream", 2_000, 0.12),
-    Instructions("progress", "HTTP+SSE", 2_000, 0.12),
+    Instructions("connects", "2026-07-28", 10, 3.8),
+    Instructions("progress", "HTTP, stream", 2_000, 0.10),
+    Instructions("progress", "HTTP+SSE", 2_000, 0.10),
 )

@@ -204,8 +204,8 @@ _LEFT = """\
   urllib3's, suspended), and 16 what a client of 2026-07-28 holds, which has no such stream: a connection that is kept
   for the next call, its pool, the settings, what server and client agreed on. A client that did not listen would save
   the former; but a server that asks such a client something would wait for the answer, and the call with it.
-- **Connecting, and a whole program.** To import `requests`, `sseclient` and `pydantic` and to make one model takes four
-  fifths of what a whole program does. Of connecting, a third is the connection itself and its end; closing takes a
+- **Connecting, and a whole program.** To import `requests`, `sseclient` and `pydantic` and to make one model is three
+  quarters of what a whole program takes. Of connecting, a third is the connection itself and its end; closing takes a
   thread, so that it can be done from a signal handler or a finalizer without waiting for what was interrupted.
 - **A call over Streamable HTTP.** What is left above a bare socket is what `urllib3` and `http.client` do for a
   response, and the deadline: each exchange is entered where one thread watches all of them. Proxies, TLS, redirects,
