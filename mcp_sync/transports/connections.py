@@ -40,7 +40,7 @@ from ..wake import Flag
 from .exchange import Exchange, current, shut_down
 from .heads import WholeHeadResponse
 from .redaction import quiet_urllib3
-from .wire import keepalive_options, wire_class
+from .wire import Wire, keepalive_options, wire_class
 
 __all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending", "make_interruptible"]
 
@@ -171,7 +171,10 @@ class InterruptibleConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        return time.monotonic() - self._last_used < _IDLE_SECONDS and super().is_connected
+        if time.monotonic() - self._last_used >= _IDLE_SECONDS:
+            return False
+        sock = self.sock
+        return (isinstance(sock, Wire) and sock.is_as_it_was_left()) or super().is_connected
 
     def _new_conn(self) -> socket.socket:
         timeout = self.timeout if isinstance(self.timeout, (int, float)) else None

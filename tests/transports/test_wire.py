@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from mcp_sync import MCPClientConfig, MCPTimeoutError
 from mcp_sync.deadline import Deadline
+from mcp_sync.transports import wire
 from mcp_sync.transports.exchange import Exchange, watch
 from mcp_sync.transports.http import HTTP
 from mcp_sync.transports.wire import Wire, is_quiet, wire_class
@@ -207,3 +209,54 @@ def test_what_keeps_to_itself_what_has_come_is_never_quiet() -> None:
 
     wrapped: Any = Wrapped()
     assert not is_quiet(wrapped, LONG)
+
+
+# Whether a connection is still good
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the system does not say")
+
+
+@linux
+def test_a_connection_on_which_all_was_read_is_as_it_was_left(pair: tuple[Wire, socket.socket]) -> None:
+    near, far = pair
+    assert near.is_as_it_was_left()
+    for size in (1, 70_000):
+        far.sendall(b"x" * size)
+        file = near.makefile("rb")
+        assert file.read(size) == b"x" * size
+        file.close()
+        assert near.is_as_it_was_left()
+        near.sendall(b"y")
+        assert near.is_as_it_was_left()
+
+
+@linux
+@pytest.mark.parametrize("happens", ["something comes", "the peer closes", "the peer resets", "it is shut down here"])
+def test_a_connection_to_which_something_has_happened_is_not(happens: str, pair: tuple[Wire, socket.socket]) -> None:
+    near, far = pair
+    far.sendall(b"x")
+    assert near.recv_into(bytearray(10)) == 1
+    if happens == "something comes":
+        far.sendall(b"HTTP/1.1 408 Request Timeout\r\n")
+    elif happens == "the peer closes":
+        far.close()
+    elif happens == "the peer resets":
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+    else:
+        near.shutdown(socket.SHUT_RDWR)
+    at = time.monotonic() + LONG
+    while near.is_as_it_was_left():  # what the far end does takes a moment to arrive
+        assert time.monotonic() < at
+        time.sleep(0.001)
+
+
+def test_where_the_system_does_not_say_it_is_not(
+    pair: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, _ = pair
+    monkeypatch.setattr(Wire, "getsockopt", lambda *asked: b"\x01" + bytes(103))  # of Linux before 4.1
+    assert not near.is_as_it_was_left()
+    monkeypatch.setattr(wire, "_TELLS_STATE", False)
+    assert not near.is_as_it_was_left()
