@@ -142,12 +142,24 @@ class Lookout:
         refused: List[_Parked] = []
         while self._coming:
             parked = self._coming.popleft()
+            stale = self._registered(selector, parked.fd)
+            if stale is not None:
+                # The socket that had this number is closed, of which the system says nothing.
+                selector.unregister(stale.fd)
+                refused.append(_Parked(stale.fd, stale.data))
             try:
                 selector.register(parked.fd, selectors.EVENT_READ, parked.resume)
-            except (OSError, ValueError, KeyError) as exc:
+            except (OSError, ValueError) as exc:
                 _log.debug("a stream cannot be waited on with others: %s", exc)
                 refused.append(parked)
         return refused
+
+    @staticmethod
+    def _registered(selector: selectors.BaseSelector, fd: int) -> Optional[selectors.SelectorKey]:
+        try:
+            return selector.get_map().get(fd)
+        except ValueError:
+            return None  # it is closed itself
 
     def _abandoned(self) -> List[_Parked]:
         """All that is parked, which nobody waits on any more."""

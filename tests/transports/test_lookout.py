@@ -133,6 +133,29 @@ def test_a_number_that_is_used_again_is_another_socket(lookout: Lookout, make_pa
         near.close()
 
 
+def test_one_that_was_closed_all_the_same_is_resumed_when_its_number_comes_again(
+    lookout: Lookout, make_pair: Callable[[], Pair]
+) -> None:
+    near, far = socket.socketpair()
+    closed, resumed = threading.Event(), threading.Event()
+    assert lookout.park(near, closed.set)
+    wait_until(lambda: not lookout._coming)
+    number = near.fileno()
+    other, other_far = make_pair()
+    near.close()
+    os.dup2(other.fileno(), number)
+    again = socket.socket(fileno=number)
+    try:
+        assert lookout.park(again, resumed.set)
+        assert closed.wait(PATIENCE)
+        assert not resumed.is_set()
+        other_far.send(b"x")
+        assert resumed.wait(PATIENCE)
+    finally:
+        again.close()
+        far.close()
+
+
 def test_one_that_fails_keeps_nobody_else_waiting(
     lookout: Lookout, make_pair: Callable[[], Pair], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,13 +202,15 @@ def test_whoever_was_resumed_is_not_kept(lookout: Lookout, make_pair: Callable[[
     (near, far), (idle, _) = make_pair(), make_pair()
     stream = Stream()
     kept = weakref.ref(stream)
-    assert lookout.park(idle, lambda: None)
+    ended = threading.Event()
+    assert lookout.park(idle, ended.set)
     assert lookout.park(near, stream.resume)
     far.send(b"x")
     assert stream.resumed.wait(PATIENCE)
     del stream
     wait_until(lambda: kept() is None)
     idle.shutdown(socket.SHUT_RDWR)
+    assert ended.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("missing", ["a thread", "a descriptor", "a way to wait on many"])
