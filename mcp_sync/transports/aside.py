@@ -7,7 +7,7 @@ reading is a generator, which one thread after the other goes on with.
 What comes is routed on the reader's own thread: a second one, as the shared stream of HTTP+SSE has, would keep answers
 from waiting for notifications, but here no caller waits for an answer.
 
-The reader thread ends because every wait in it does: an exchange is freed by the interruption of the transport, by the
+The reading ends because every wait in it does: an exchange is freed by the interruption of the transport, by the
 peer or by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers send no head for minutes.
 """
 
@@ -17,7 +17,7 @@ import logging
 import random
 import socket
 import threading
-from typing import Callable, Generator, Iterator, List, Mapping, Optional, cast
+from typing import Callable, Generator, Iterator, List, Mapping, Optional
 
 from ..config import MCPClientConfig
 from ..deadline import Deadline
@@ -94,7 +94,7 @@ class AsideStream:
         # Guards the start.
         self._lock = SteadyLock()
         # The reading, and the thread that was the last to go on with it.
-        self._steps: Optional[Iterator[socket.socket]] = None
+        self._steps: Optional[Generator[socket.socket, None, None]] = None
         self._reader: Optional[threading.Thread] = None
         # Whether a thread has ever begun to: an interrupt may come before.
         self._begun = False
@@ -159,20 +159,20 @@ class AsideStream:
     def _next(self) -> Optional[socket.socket]:
         """Read until nothing comes for a moment; returns what to wait on, or None at the end."""
         try:
-            return next(cast("Iterator[socket.socket]", self._steps), None)
+            return None if self._steps is None else next(self._steps, None)
         except Exception:  # noqa: BLE001  # calls do not depend on this stream
             _log.exception("the reader of the server's own messages failed")
             return None
 
     def _end(self) -> None:
-        steps, self._steps = self._steps, iter(())
-        close = getattr(steps, "close", None)
-        if close is not None:
-            close()
-        self.is_open = False
-        self.settled.set()
-        self._departed.set()
-        self._ended.set()
+        try:
+            if self._steps is not None:
+                self._steps.close()
+        finally:
+            self.is_open = False
+            self.settled.set()
+            self._departed.set()
+            self._ended.set()
 
     @property
     def is_opening(self) -> bool:
@@ -199,7 +199,7 @@ class AsideStream:
         if reader is not None:
             join(reader, deadline.remaining)
 
-    def _read(self) -> Iterator[socket.socket]:
+    def _read(self) -> Generator[socket.socket, None, None]:
         """The reading, in steps: wherever nothing comes for a moment, it yields what to wait on."""
         framer = Framer(self._config.max_message_bytes)
         fruitless = 0

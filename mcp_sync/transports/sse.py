@@ -27,7 +27,7 @@ __all__ = ["Event", "Framer"]
 _BOM = b"\xef\xbb\xbf"
 _ID = re.compile(rb"^id(?::\x20?([^\n]*))?$", re.MULTILINE)
 _RETRY = re.compile(rb"^retry:\x20?([0-9]{1,9})$", re.MULTILINE)
-# An event as nearly every server writes it.
+# How an event begins that has one line of data and nothing else to say; and one as nearly every server writes it.
 _PLAINEST = (b"data: ", b"event: message\ndata: ")
 _PLAIN = re.compile(rb"(?:id:[^\n]*\n)?(?:event: ?message\n)?(?:id:[^\n]*\n)?data: ?([^\n]*)\n(?:id:[^\n]*\n)?\n")
 # sseclient-py copies a line eight times and joins lines quadratically: nothing for a small event, 80 MB for one of 10.

@@ -200,10 +200,11 @@ _LEFT = """\
   stream. `raw_threads`, which does nothing but that, shows what the waiting alone costs. To wait once, the status would
   have to be left unread, and a POST that failed would be noticed at the deadline of its call.
 - **A session over Streamable HTTP.** An idle one has no thread: one thread waits on the streams of all. Of what it
-  holds, 10 KiB are the stream's on which the server may speak outside of any call (a connection and a response of
-  urllib3's, suspended), and 16 what a client of 2026-07-28 holds, which has no such stream: a connection that is kept
-  for the next call, its pool, the settings, what server and client agreed on. A client that did not listen would save
-  the former; but a server that asks such a client something would wait for the answer, and the call with it.
+  holds, a third is the stream's on which the server may speak outside of any call (a connection and a response of
+  urllib3's, suspended). Two thirds are what a client of 2026-07-28 holds, which has no such stream: a connection that
+  is kept for the next call, its pool, the settings, what server and client agreed on. `--check` measures both. A client
+  that did not listen would save the former; but a server that asks such a client something would wait for the answer,
+  and the call with it.
 - **Connecting, and a whole program.** To import `requests`, `sseclient` and `pydantic` and to make one model is three
   quarters of what a whole program takes. Of connecting, a third is the connection itself and its end; closing takes a
   thread, so that it can be done from a signal handler or a finalizer without waiting for what was interrupted.

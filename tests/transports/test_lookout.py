@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import queue
 import selectors
 import socket
 import sys
@@ -61,15 +62,15 @@ def running() -> int:
 
 def test_it_resumes_once_when_something_comes(lookout: Lookout, make_pair: Callable[[], Pair]) -> None:
     near, far = make_pair()
-    resumed: list[bytes] = []
-    assert lookout.park(near, lambda: resumed.append(near.recv(10)))
-    time.sleep(0.05)
-    assert not resumed
+    resumed: queue.Queue[bytes] = queue.Queue()
+    assert lookout.park(near, lambda: resumed.put(near.recv(10)))
+    with pytest.raises(queue.Empty):
+        resumed.get(timeout=0.05)
     far.send(b"x")
-    wait_until(lambda: bool(resumed))
+    assert resumed.get(timeout=PATIENCE) == b"x"
     far.send(b"y")
-    time.sleep(0.05)
-    assert resumed == [b"x"]
+    with pytest.raises(queue.Empty):
+        resumed.get(timeout=0.05)
 
 
 def test_what_has_come_already_resumes_at_once(lookout: Lookout, make_pair: Callable[[], Pair]) -> None:
@@ -109,17 +110,19 @@ def test_one_thread_waits_on_all_and_ends_when_there_are_none(lookout: Lookout, 
 
 def test_a_socket_may_be_parked_again_from_where_it_is_resumed(lookout: Lookout, make_pair: Callable[[], Pair]) -> None:
     near, far = make_pair()
-    read: list[bytes] = []
+    read: queue.Queue[bytes] = queue.Queue()
+    left = list(range(100))
 
     def resume() -> None:
-        read.append(near.recv(10))
-        if len(read) < 100:
+        read.put(near.recv(10))
+        left.pop()
+        if left:
             assert lookout.park(near, resume)
 
     assert lookout.park(near, resume)
-    for count in range(100):
-        far.send(b"x")
-        wait_until(lambda: len(read) == count + 1)  # noqa: B023
+    for number in range(100):
+        far.send(b"%d" % number)
+        assert read.get(timeout=PATIENCE) == b"%d" % number
 
 
 def test_a_number_that_is_used_again_is_another_socket(lookout: Lookout, make_pair: Callable[[], Pair]) -> None:
@@ -175,18 +178,19 @@ def test_one_that_fails_keeps_nobody_else_waiting(
 
 def test_one_that_cannot_be_resumed_now_is_resumed_later(lookout: Lookout, make_pair: Callable[[], Pair]) -> None:
     near, far = make_pair()
-    tried: list[float] = []
+    tried: queue.Queue[float] = queue.Queue()
+    answers = iter([False, False, True])
 
     def resume() -> bool:
-        tried.append(time.monotonic())
-        return len(tried) == 3
+        tried.put(time.monotonic())
+        return next(answers)
 
     assert lookout.park(near, resume)
     far.send(b"x")
-    wait_until(lambda: len(tried) == 3)
-    time.sleep(0.25)
-    assert len(tried) == 3
-    assert tried[2] - tried[0] >= 0.15  # not at once, again and again
+    first, _, third = (tried.get(timeout=PATIENCE) for _ in range(3))
+    assert third - first >= 0.15  # not at once, again and again
+    with pytest.raises(queue.Empty):
+        tried.get(timeout=0.25)
 
 
 def test_whoever_was_resumed_is_not_kept(lookout: Lookout, make_pair: Callable[[], Pair]) -> None:

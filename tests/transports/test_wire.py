@@ -109,7 +109,7 @@ def test_shutting_it_down_frees_who_reads(pair: tuple[Wire, socket.socket]) -> N
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(near.makefile("rb").read(1)))
     reader.start()
-    time.sleep(0.05)
+    time.sleep(0.05)  # nobody can tell when it has come to its wait; any moment before ends it as well
     near.shutdown(socket.SHUT_RDWR)
     reader.join(LONG)
     assert read == [b""]
