@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, List
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .calls.changes import ChangeStream
+    from .calls.stream import ToolStream
+    from .calls.tasks import TaskHandle
     from .client import MCPClient
     from .config import MCPClientConfig
     from .errors import (
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
         StreamLostError,
         ToolError,
     )
-    from .listening import ChangeStream
     from .protocol.types import (
         AudioContent,
         BlobResourceContents,
@@ -70,8 +72,6 @@ if TYPE_CHECKING:
         ToolUseContent,
         UnknownContent,
     )
-    from .stream import ToolStream
-    from .tasks import TaskHandle
 
 __all__ = [
     "AudioContent",
@@ -134,9 +134,9 @@ __all__ = [
 _HOMES = {
     "MCPClient": "client",
     "MCPClientConfig": "config",
-    "ToolStream": "stream",
-    "ChangeStream": "listening",
-    "TaskHandle": "tasks",
+    "ToolStream": "calls.stream",
+    "ChangeStream": "calls.changes",
+    "TaskHandle": "calls.tasks",
 }
 
 

@@ -9,19 +9,18 @@ import json
 import warnings
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Union
 
-from .calling import Request
+from .calls.operation import Request
+from .discovery.opener import Opener
 from .errors import MCPUsageError
-from .handlers import Handlers
-from .opening import Opener
-from .server import Server, read_server
+from .session.handlers import Handlers
+from .session.target import Server, read_server
 from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
     import requests
 
+    from .calls.changes import ChangeStream
     from .config import MCPClientConfig
-    from .handlers import ElicitationHandler, LogHandler, NotificationHandler, ProgressHandler, Roots, SamplingHandler
-    from .listening import ChangeStream
     from .protocol.types import (
         CompleteResult,
         GetPromptResult,
@@ -32,7 +31,15 @@ if TYPE_CHECKING:
         ResourceTemplate,
         ResourceTemplateReference,
     )
-    from .transports.http import Headers
+    from .session.handlers import (
+        ElicitationHandler,
+        LogHandler,
+        NotificationHandler,
+        ProgressHandler,
+        Roots,
+        SamplingHandler,
+    )
+    from .transports.http.sender import Headers
 
     Reference = Union[PromptReference, ResourceTemplateReference, Mapping[str, Any], str]
 
@@ -251,7 +258,7 @@ class MCPClient(ToolCalls):
         Source: 2025-11-25, Resources, Subscriptions, and List Changed Notification of tools, prompts and resources;
             2026-07-28, Subscriptions.
         """
-        from .listening import ChangeStream
+        from .calls.changes import ChangeStream
 
         chosen = {"tools": tools, "prompts": prompts, "resources": resource_list or resources is True}
         kinds = [kind for kind, wanted in chosen.items() if wanted]

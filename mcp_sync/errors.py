@@ -28,7 +28,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar
 
-from .protocol.escape import escape
+from .escape import escape
 
 if TYPE_CHECKING:
     from .protocol.types import CallToolResult

@@ -10,6 +10,7 @@ import atexit
 import functools
 import os
 import sys
+import threading
 import warnings
 import weakref
 from importlib import import_module
@@ -18,23 +19,22 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 
 from pydantic_core import ValidationError
 
-from .calling import Request
-from .closing import begin_exit, end
-from .connection import Connection
-from .deadline import Deadline, check_timeout
+from .calls.operation import Request
+from .concurrency.background_close import begin_exit, end
+from .concurrency.deadline import Deadline, check_timeout
+from .concurrency.forks import disown, in_child, notice
+from .discovery.opener import Opener
 from .errors import MCPClientError, MCPClosedError, MCPProtocolError, MCPServerError, MCPUsageError
-from .forks import disown, in_child, notice
-from .handlers import Handlers
-from .locks import SteadyLock
-from .opening import Opener
+from .escape import excerpt
 from .protocol.conversations import Negotiated, list_pages
-from .protocol.escape import excerpt
-from .server import Command, Remote
+from .session.connection import Connection
+from .session.handlers import Handlers
+from .session.target import Command, Remote
 
 if TYPE_CHECKING:
+    from .calls.direct_http import Operations
+    from .calls.futures import Background
     from .config import MCPClientConfig
-    from .futures import Background
-    from .operations import Operations
     from .protocol.types import Implementation, ServerCapabilities
 
 __all__ = ["Lifecycle"]
@@ -55,7 +55,7 @@ class Lifecycle:
         self._handlers = handlers
         self._opener = opener
         # Guards what is made lazily.
-        self._lock = SteadyLock()
+        self._lock = threading.RLock()
         self._background: Optional[Background] = None
         self._operations: Optional[Operations] = None
         self._holder = _Holder(self._new_connection())
@@ -314,13 +314,13 @@ _EXIT_SECONDS = 1.0
 _CONFIG = f"{__package__}.config"
 _IMPORTED_LATER = (
     "config",
-    "futures",
-    "listening",
-    "mapping",
-    "operations",
-    "starting",
-    "tasks",
-    "tools",
+    "calls.futures",
+    "calls.changes",
+    "calls.mapping",
+    "calls.direct_http",
+    "discovery.stdio_probe",
+    "calls.tasks",
+    "calls.tools",
     "transports.http_sse",
     "transports.streamable_http",
 )

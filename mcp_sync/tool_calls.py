@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional
 
-from .call import Call
-from .calling import Request
-from .connection import Connection
-from .deadline import Deadline
+from .calls.operation import Request
+from .calls.stream import ToolStream, read_tool_result
+from .concurrency.deadline import Deadline
 from .errors import MCPUsageError
-from .handlers import event_of
 from .lifecycle import Lifecycle
-from .protocol.completion import is_complete, task_in
-from .server import Command
-from .stream import ToolStream, read_tool_result
+from .protocol.rounds import is_complete, task_in
+from .session.connection import Connection
+from .session.handlers import event_of
+from .session.pending import Call
+from .session.target import Command
 
 if TYPE_CHECKING:
     import concurrent.futures
 
-    from .futures import Background, ToolFuture
-    from .operations import Operations
+    from .calls.direct_http import Operations
+    from .calls.futures import Background, ToolFuture
+    from .calls.tasks import TaskHandle
+    from .calls.tools import Tools
     from .protocol.types import CallToolResult, Progress, Tool
-    from .tasks import TaskHandle
-    from .tools import Tools
 
 __all__ = ["ToolCalls"]
 
@@ -219,7 +219,7 @@ class ToolCalls(Lifecycle):
             raise MCPUsageError(
                 f"max_workers must be a number of threads, 1 or more, not {max_workers!r}", outcome="not_sent"
             )
-        from .mapping import map_calls
+        from .calls.mapping import map_calls
 
         todo = [self._tool_params(name, item, None) for item in arguments]
         seconds = self._timeout(timeout)
@@ -250,7 +250,7 @@ class ToolCalls(Lifecycle):
 
         Source: 2025-11-25, Tasks; since 2026-07-28 the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
         """
-        from .tasks import TaskHandle
+        from .calls.tasks import TaskHandle
 
         deadline = self._deadline(timeout)
         connection = self._connection
@@ -267,7 +267,7 @@ class ToolCalls(Lifecycle):
 
     def task(self, task_id: str, name: str = "task") -> TaskHandle:
         """Find a task again by its id, for example in another process. ``name`` is what errors call it."""
-        from .tasks import TaskHandle
+        from .calls.tasks import TaskHandle
 
         return TaskHandle(
             self._connection, name, self._deadline, self._read, task={"taskId": task_id, "status": "working"}
@@ -309,7 +309,7 @@ class ToolCalls(Lifecycle):
         """The server's tools as functions: ``client.tools.echo(message="hi")`` returns plain data."""
         with self._lock:
             if self._tools is None:
-                from .tools import Tools
+                from .calls.tools import Tools
 
                 self._tools = Tools(
                     self.list_tools,
@@ -339,7 +339,7 @@ class ToolCalls(Lifecycle):
         Raises:
             ToolError, HTTPStatusError, MCPClientError: as ``call_tool``, or as the HTTP status says.
         """
-        from .operations import parse_operation
+        from .calls.direct_http import parse_operation
 
         operation = parse_operation(name) if isinstance(name, str) else None
         if operation is None:
@@ -371,7 +371,7 @@ class ToolCalls(Lifecycle):
     def _in_background(self) -> Background:
         with self._lock:
             if self._background is None:
-                from .futures import Background
+                from .calls.futures import Background
 
                 self._background = Background()
             return self._background
@@ -381,7 +381,7 @@ class ToolCalls(Lifecycle):
             raise MCPUsageError("a server that is started as a command has no HTTP paths", outcome="not_sent")
         with self._lock:
             if self._operations is None:
-                from .operations import Operations
+                from .calls.direct_http import Operations
 
                 base = self._server.urls[0]
                 self._operations = Operations(

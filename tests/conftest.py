@@ -13,7 +13,8 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from mcp_sync import MCPClient, opening
+from mcp_sync import MCPClient
+from mcp_sync.discovery import opener as opening
 from tests.support.beds import ALL, Bed, make_server
 from tests.support.certificates import Certificates
 from tests.support.fault_server import FaultServer

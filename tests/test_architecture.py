@@ -93,17 +93,17 @@ def test_nothing_a_server_sends_can_be_run_opened_or_unpickled(name: str) -> Non
 def test_imports_point_down(name: str) -> None:
     inside = {module for module in imports_of(PACKAGE / name) if module.startswith("mcp_sync")}
     layer = name.split("/")[0]
-    below: tuple[str, ...] = ("mcp_sync.protocol", "mcp_sync.errors", "mcp_sync.locks", "mcp_sync._version")
+    below: tuple[str, ...] = ("mcp_sync.protocol", "mcp_sync.errors", "mcp_sync.concurrency.locks", "mcp_sync._version")
     if layer == "transports":
         below = (
             *below,
             "mcp_sync.transports",
             "mcp_sync.config",
-            "mcp_sync.deadline",
-            "mcp_sync.forks",
-            "mcp_sync.signals",
-            "mcp_sync.threads",
-            "mcp_sync.wake",
+            "mcp_sync.concurrency.deadline",
+            "mcp_sync.concurrency.forks",
+            "mcp_sync.concurrency.signals",
+            "mcp_sync.concurrency.threads",
+            "mcp_sync.concurrency.events",
         )
     assert {module for module in inside if not module.startswith(below)} == set()
 
@@ -138,7 +138,17 @@ def loaded_by(program: str) -> set[str]:
 
 # What most programs never need, and what needs it.
 RARE = {
-    f"mcp_sync.{name}" for name in ("cli", "demo", "futures", "listening", "mapping", "operations", "tasks", "tools")
+    f"mcp_sync.{name}"
+    for name in (
+        "cli",
+        "demo",
+        "calls.futures",
+        "calls.changes",
+        "calls.mapping",
+        "calls.direct_http",
+        "calls.tasks",
+        "calls.tools",
+    )
 }
 
 
@@ -170,11 +180,19 @@ def test_a_misspelt_name_is_an_error_to_type_checkers(tmp_path: Path) -> None:
 def test_importing_the_client_loads_neither_requests_nor_the_making_of_models() -> None:
     """Together they are three quarters of what a program with a client loads; see the workload "import"."""
     loaded = loaded_by("from mcp_sync import MCPClient")
-    assert not loaded & {"requests", "urllib3", "sseclient", "pydantic.main", "asyncio", "mcp_sync.starting", *RARE}
+    assert not loaded & {
+        "requests",
+        "urllib3",
+        "sseclient",
+        "pydantic.main",
+        "asyncio",
+        "mcp_sync.discovery.stdio_probe",
+        *RARE,
+    }
 
 
 def test_a_client_that_starts_its_server_loads_no_http() -> None:
-    program = "from mcp_sync import MCPClient; MCPClient(['nobody']); import mcp_sync.starting"
+    program = "from mcp_sync import MCPClient; MCPClient(['nobody']); import mcp_sync.discovery.stdio_probe"
     assert not loaded_by(program) & {"requests", "urllib3", "sseclient", "asyncio", *RARE}
 
 
@@ -188,7 +206,7 @@ except MCPConnectionError:
 """
     loaded = loaded_by(program)
     assert "requests" in loaded
-    assert not loaded & {"mcp_sync.starting", "mcp_sync.transports.stdio", "asyncio", *RARE}
+    assert not loaded & {"mcp_sync.discovery.stdio_probe", "mcp_sync.transports.stdio.transport", "asyncio", *RARE}
 
 
 def test_the_client_needs_only_the_core_dependencies() -> None:
@@ -196,7 +214,7 @@ def test_the_client_needs_only_the_core_dependencies() -> None:
         "import sys\n"
         "before = set(sys.modules)\n"
         "from mcp_sync import MCPClient\n"
-        "import mcp_sync.client, mcp_sync.stream, mcp_sync.listening, mcp_sync.futures\n"
+        "import mcp_sync.client, mcp_sync.calls.stream, mcp_sync.calls.changes, mcp_sync.calls.futures\n"
         "print(*{m.split('.')[0] for m in set(sys.modules) - before})"
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..protocol.escape import escape
+from ..escape import escape
 
 __all__ = ["one_line", "plain", "printed"]
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, Generator, List, Mapping, NamedTuple, Optional, Se
 from pydantic_core import ValidationError
 
 from ..errors import MCPHandshakeError, MCPProtocolError
-from .escape import excerpt
+from ..escape import excerpt
 from .revisions import REVISIONS, Revision, with_handshake
 
 __all__ = [

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union, cast
 from pydantic_core import from_json
 
 from ..errors import MCPProtocolError, MCPServerError, MCPUsageError
-from .escape import excerpt
+from ..escape import excerpt
 
 __all__ = [
     "INTERNAL_ERROR",

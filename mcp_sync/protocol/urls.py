@@ -10,7 +10,7 @@ from typing import List, Tuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from ..errors import MCPConnectionError, MCPHandshakeError, MCPUsageError
-from .escape import excerpt
+from ..escape import excerpt
 
 __all__ = [
     "candidates",

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import Any, Iterator, List, Mapping, Optional, Protocol
 
-from ..deadline import Deadline
+from ..concurrency.deadline import Deadline
+from ..concurrency.events import Event
 from ..errors import MCPClientError
 from ..protocol.messages import Message
-from ..wake import Flag
 
 __all__ = ["Delivery", "Sink", "Transport"]
 
@@ -62,7 +62,7 @@ class Transport(Protocol):
     heard_at: Optional[float]
 
     @property
-    def aside_settled(self) -> Flag:
+    def aside_settled(self) -> Event:
         """Set when it is clear whether there is a stream for what belongs to no request."""
 
     @property

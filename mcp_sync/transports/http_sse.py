@@ -19,8 +19,10 @@ import traceback
 from typing import List, Mapping, Optional
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
+from ..concurrency.deadline import Deadline
+from ..concurrency.events import Event
+from ..concurrency.threads import join
 from ..config import MCPClientConfig
-from ..deadline import Deadline
 from ..errors import (
     MCPClientError,
     MCPConnectionError,
@@ -29,18 +31,15 @@ from ..errors import (
     MCPTimeoutError,
     SessionExpiredError,
 )
-from ..locks import SteadyLock
-from ..protocol.escape import excerpt
+from ..escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url, resolve_endpoint
-from ..threads import join, start
-from ..wake import Flag
 from .base import Delivery, Sink
-from .exchange import ANSWERED, EXPIRED, Exchange, watch
-from .failures import status_error
-from .http import HTTP
-from .response import Response
-from .sse import Event, Framer
+from .http.exchange import ANSWERED, EXPIRED, Exchange, watch
+from .http.failures import status_error
+from .http.response import Response
+from .http.sender import HTTP
+from .sse import Framer, ServerSentEvent
 
 __all__ = ["HTTPSSETransport"]
 
@@ -81,14 +80,14 @@ class HTTPSSETransport:
         self._began = False
         self._opened = False
         # Guards the three below: the first endpoint is the one that stays.
-        self._lock = SteadyLock()
+        self._lock = threading.RLock()
         self._endpoint: Optional[str] = None
         self._header_session: Optional[str] = None
         self._failure: Optional[MCPClientError] = None
         # Set when the endpoint is known or never will be; and when the head has named a session.
-        self._located = Flag()
+        self._located = Event()
         self.heard_at: Optional[float] = 0.0
-        self._head_seen = Flag()
+        self._head_seen = Event()
         self.aside_settled = self._located
 
     @property
@@ -111,7 +110,7 @@ class HTTPSSETransport:
         reader = threading.Thread(target=self._read, args=(deadline,), name="mcp-sync-reader", daemon=True)
         self._reader = reader
         try:
-            start(reader)
+            reader.start()
         except RuntimeError as exc:
             error = MCPConnectionError(f"no thread could be started for the stream: {exc}", outcome="not_sent")
             self._sink.lost(error)
@@ -224,7 +223,7 @@ class HTTPSSETransport:
                 self._sink.arrived(messages)
             del events, messages  # an answer may be large, and the next chunk far
 
-    def _decode(self, event: Event) -> List[Message]:
+    def _decode(self, event: ServerSentEvent) -> List[Message]:
         if event.event == "endpoint":
             _log.warning("the server sent a second endpoint, which is ignored")
             return []
@@ -237,7 +236,7 @@ class HTTPSSETransport:
 
     # The handshake's dialects
 
-    def _locate(self, events: List[Event], framer: Framer) -> List[Event]:
+    def _locate(self, events: List[ServerSentEvent], framer: Framer) -> List[ServerSentEvent]:
         """Look for the endpoint in the stream's first events; returns those that come after it."""
         for position, event in enumerate(events):
             endpoint = self._endpoint_in(event)
@@ -249,7 +248,7 @@ class HTTPSSETransport:
             return [event for event in events if '"jsonrpc"' in event.text]
         return events if self._endpoint is not None else []
 
-    def _endpoint_in(self, event: Event) -> Optional[str]:
+    def _endpoint_in(self, event: ServerSentEvent) -> Optional[str]:
         data = event.text
         if event.event == "endpoint":
             return resolve_endpoint(self._url, data)

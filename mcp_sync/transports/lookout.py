@@ -20,9 +20,7 @@ import threading
 import types
 from typing import Callable, Deque, List, NamedTuple, Optional
 
-from ..forks import in_child
-from ..locks import SteadyLock
-from ..threads import start
+from ..concurrency.forks import in_child
 
 __all__ = ["Lookout", "can_wait", "lookout"]
 
@@ -41,7 +39,7 @@ class Lookout:
 
     def __init__(self) -> None:
         # Guards what follows.
-        self._lock = SteadyLock()
+        self._lock = threading.RLock()
         self._selector: Optional[selectors.BaseSelector] = None
         # Two ends of a pipe: what is written to the one wakes the thread, which waits on the other.
         self._bell: Optional[int] = None
@@ -76,7 +74,7 @@ class Lookout:
             self._selector = selectors.DefaultSelector()
             self._selector.register(self._ear, selectors.EVENT_READ)
             started = (self._selector, self._ear)
-            start(threading.Thread(target=self._run, args=started, name="mcp-sync-lookout", daemon=True))
+            threading.Thread(target=self._run, args=started, name="mcp-sync-lookout", daemon=True).start()
         except Exception as exc:  # noqa: BLE001  # no descriptor, no thread, no memory: a stream goes on without
             _log.debug("idle streams keep their threads: %s", exc)
             self._close()

@@ -22,7 +22,7 @@ from sseclient import SSEClient
 
 from ..errors import MCPProtocolError
 
-__all__ = ["Event", "Framer"]
+__all__ = ["Framer", "ServerSentEvent"]
 
 _BOM = b"\xef\xbb\xbf"
 _ID = re.compile(rb"^id(?::\x20?([^\n]*))?$", re.MULTILINE)
@@ -36,7 +36,7 @@ _LARGE = 65536
 _SILENT = logging.Logger("sseclient", logging.CRITICAL)
 
 
-class Event(NamedTuple):
+class ServerSentEvent(NamedTuple):
     """One event: its type, and its data (bytes where it was one line; JSON is decoded from either)."""
 
     event: str
@@ -78,7 +78,7 @@ class Framer:
         framer.retry_ms = self.retry_ms
         return framer
 
-    def feed(self, chunk: bytes) -> List[Event]:
+    def feed(self, chunk: bytes) -> List[ServerSentEvent]:
         """The events that ``chunk`` completes; an event that the stream's end cuts off is never returned.
 
         Raises:
@@ -141,7 +141,7 @@ class Framer:
             outcome="unknown",
         )
 
-    def _parse(self, blocks: Union[bytes, bytearray]) -> List[Event]:
+    def _parse(self, blocks: Union[bytes, bytearray]) -> List[ServerSentEvent]:
         if b"id" in blocks or b"retry" in blocks:
             self._note_id_and_retry(blocks)
         return _events(blocks) if isinstance(blocks, bytes) and len(blocks) <= _LARGE else _large_blocks(blocks)
@@ -157,28 +157,28 @@ class Framer:
                 self.retry_ms = int(match[1])
 
 
-def _events(blocks: bytes) -> List[Event]:
+def _events(blocks: bytes) -> List[ServerSentEvent]:
     """The events of whole blocks."""
     for start in _PLAINEST:
         if blocks.startswith(start) and blocks.endswith(b"\n\n"):
             values = blocks[len(start) : -2].split(b"\n\n" + start)
             # No line end but those that were split at, so each block is one such event and nothing else.
             if blocks.count(b"\n") == len(values) * (2 + start.count(b"\n")):
-                return [Event("message", value) for value in values]
-    events: List[Event] = []
+                return [ServerSentEvent("message", value) for value in values]
+    events: List[ServerSentEvent] = []
     position = 0
     while True:
         plain = _PLAIN.match(blocks, position)
         if plain is None:
             break
-        events.append(Event("message", plain[1]))
+        events.append(ServerSentEvent("message", plain[1]))
         position = plain.end()
     if position < len(blocks):
         events += _any_events(blocks[position:] if position else blocks)
     return events
 
 
-def _any_events(blocks: bytes) -> List[Event]:
+def _any_events(blocks: bytes) -> List[ServerSentEvent]:
     """What sseclient-py makes of whole blocks."""
     if not blocks.isascii():
         try:
@@ -187,12 +187,12 @@ def _any_events(blocks: bytes) -> List[Event]:
             blocks = blocks.decode("utf-8", "replace").encode("utf-8")
     client: Any = SSEClient(iter([blocks]))
     client._logger = _SILENT
-    return [Event(event.event, event.data) for event in client.events()]
+    return [ServerSentEvent(event.event, event.data) for event in client.events()]
 
 
-def _large_blocks(blocks: Union[bytes, bytearray]) -> List[Event]:
+def _large_blocks(blocks: Union[bytes, bytearray]) -> List[ServerSentEvent]:
     """The same, where there is much of it: large events with as few copies as can be."""
-    events: List[Event] = []
+    events: List[ServerSentEvent] = []
     position = 0
     while position < len(blocks):
         # As many small blocks together as there are, or else one that is large.
@@ -207,7 +207,7 @@ def _large_blocks(blocks: Union[bytes, bytearray]) -> List[Event]:
     return events
 
 
-def _large_event(blocks: Union[bytes, bytearray], start: int, stop: int) -> List[Event]:
+def _large_event(blocks: Union[bytes, bytearray], start: int, stop: int) -> List[ServerSentEvent]:
     """One large block: only the values are cut out."""
     name = b""
     data: List[bytes] = []
@@ -226,4 +226,6 @@ def _large_event(blocks: Union[bytes, bytearray], start: int, stop: int) -> List
             start = end + 1
     if not data:
         return []
-    return [Event(name.decode("utf-8", "replace") or "message", data[0] if len(data) == 1 else b"\n".join(data))]
+    return [
+        ServerSentEvent(name.decode("utf-8", "replace") or "message", data[0] if len(data) == 1 else b"\n".join(data))
+    ]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from typing import Iterator, List, Mapping, Optional
 
+from ..concurrency.deadline import Deadline
+from ..concurrency.events import Event
 from ..config import MCPClientConfig
-from ..deadline import Deadline
 from ..errors import (
     MCPClientError,
     MCPConnectionError,
@@ -21,18 +23,16 @@ from ..errors import (
     MCPTimeoutError,
     SessionExpiredError,
 )
-from ..locks import SteadyLock
-from ..protocol.escape import excerpt
+from ..escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url
-from ..wake import Flag
-from .aside import GET_HEADERS, AsideStream, delay_before, events_of
 from .base import Delivery, Sink
-from .exchange import Exchange
-from .failures import status_error
-from .http import HTTP
-from .response import Response
-from .sse import Event, Framer
+from .get_stream import GET_HEADERS, AsideStream, delay_before, events_of
+from .http.exchange import Exchange
+from .http.failures import status_error
+from .http.response import Response
+from .http.sender import HTTP
+from .sse import Framer, ServerSentEvent
 
 __all__ = ["StreamableHTTPTransport"]
 
@@ -67,7 +67,7 @@ class StreamableHTTPTransport:
         self._config = config
         self._sink = sink
         # Guards the session's id, and the making of the stream aside.
-        self._lock = SteadyLock()
+        self._lock = threading.RLock()
         self._session_id: Optional[str] = None
         self._expired = False
         # Whether the server may open a session, and streams can be resumed: the revision says.
@@ -77,7 +77,7 @@ class StreamableHTTPTransport:
         # Made when it is first wanted: a stateless server has none.
         self._aside: Optional[AsideStream] = None
         # Set by interrupt(): ends every pause.
-        self._over = Flag()
+        self._over = Event()
 
     @property
     def session_id(self) -> Optional[str]:
@@ -311,7 +311,7 @@ class StreamableHTTPTransport:
         return self._aside
 
     @property
-    def aside_settled(self) -> Flag:
+    def aside_settled(self) -> Event:
         """Set when it is clear whether there is a GET stream."""
         return self._its_aside().settled
 
@@ -356,7 +356,7 @@ class StreamableHTTPTransport:
             self._aside.join(deadline)
 
 
-def _messages_in(events: List[Event]) -> List[Message]:
+def _messages_in(events: List[ServerSentEvent]) -> List[Message]:
     return [message for event in events if event.data for message in decode(event.data)]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPConnectionError, MCPHandshakeError, MCPTimeoutError
-from mcp_sync.transports import connections
+from mcp_sync.transports.http import connections
 from tests.support.certificates import Certificates
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, FaultServer, black_hole, finish, hold, raw, reset

@@ -12,7 +12,7 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient
-from mcp_sync.signals import from_signal_handler
+from mcp_sync.concurrency.signals import from_signal_handler
 from tests.support.beds import OWN, Bed, over
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, hold

@@ -20,7 +20,7 @@ from mcp_sync import (
     MCPUsageError,
     Progress,
 )
-from mcp_sync.deadline import Deadline
+from mcp_sync.concurrency.deadline import Deadline
 from tests.support.beds import ALL, HTTP, OWN, SHARED, STREAMS, Bed, over
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, reset

@@ -14,10 +14,15 @@ from typing import Any, Callable, Optional
 import pytest
 
 import mcp_sync
-from mcp_sync import MCPClient, MCPClientConfig, MCPClientError, cache, dispatcher, futures, listening, waiter
-from mcp_sync.protocol import completion, conversations, messages
-from mcp_sync.serving import Crew
-from mcp_sync.transports import connections, failures, http
+from mcp_sync import MCPClient, MCPClientConfig, MCPClientError
+from mcp_sync.calls import changes as listening
+from mcp_sync.calls import futures
+from mcp_sync.protocol import conversations, messages
+from mcp_sync.protocol import rounds as completion
+from mcp_sync.session import cache, dispatcher, waiter
+from mcp_sync.session.server_requests import Crew
+from mcp_sync.transports.http import connections, failures
+from mcp_sync.transports.http import sender as http
 from tests.support.beds import ALL, Bed
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, Request, Wire, hold, status

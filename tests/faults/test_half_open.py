@@ -139,7 +139,7 @@ _SCRIPT = """
 import subprocess, sys, threading, time
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 from mcp_sync import MCPClient, MCPConnectionError
-from mcp_sync.transports import connections
+from mcp_sync.transports.http import connections
 from tests.support.fault_server import FaultServer
 
 options = connections.keepalive_options()

@@ -16,7 +16,7 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
-from mcp_sync import connection as connection_module
+from mcp_sync.session import connection as connection_module
 from tests.conftest import open_sockets, our_threads
 from tests.support.certificates import Certificates
 from tests.support.clock import AT_ONCE, LONG, within

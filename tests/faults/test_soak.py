@@ -13,7 +13,7 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPClientError, MCPConnectionError, Progress, ToolStream
-from mcp_sync import connection as connection_module
+from mcp_sync.session import connection as connection_module
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer, Wire
 

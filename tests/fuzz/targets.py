@@ -26,23 +26,23 @@ from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
 from urllib3.util import parse_url
 
-from mcp_sync.catalog import Catalog
+from mcp_sync.calls.tools import ToolFunction
 from mcp_sync.config import check_header
-from mcp_sync.dispatcher import Dispatcher
 from mcp_sync.errors import MCPClientError, MCPConnectionError, MCPHandshakeError, MCPProtocolError, MCPUsageError
-from mcp_sync.handlers import Handlers, event_of
-from mcp_sync.protocol.escape import escape, excerpt
+from mcp_sync.escape import escape, excerpt
 from mcp_sync.protocol.headers import encode_value, header_paths, mirrored
 from mcp_sync.protocol.messages import decode, encode, matching_id, result_of, shown
 from mcp_sync.protocol.types import CallToolResult, GetPromptResult, ReadResourceResult, Tool
 from mcp_sync.protocol.urls import public_url, resolve_endpoint, resolve_redirect
-from mcp_sync.serving import Crew, Serving
-from mcp_sync.tools import ToolFunction
-from mcp_sync.transports.chunked import ChunkDecoder
-from mcp_sync.transports.failures import seconds_of_retry_after
-from mcp_sync.transports.lines import Lines, ServerLog
+from mcp_sync.session.catalog import Catalog
+from mcp_sync.session.dispatcher import Dispatcher
+from mcp_sync.session.handlers import Handlers, event_of
+from mcp_sync.session.server_requests import Crew, Serving
+from mcp_sync.session.waiter import Waiter
+from mcp_sync.transports.http.chunked import ChunkDecoder
+from mcp_sync.transports.http.failures import seconds_of_retry_after
 from mcp_sync.transports.sse import Framer
-from mcp_sync.waiter import Waiter
+from mcp_sync.transports.stdio.lines import Lines, ServerLog
 from tests.support.whatwg import Seen, interpret
 
 from .source import Source, pieces

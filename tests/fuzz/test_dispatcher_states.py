@@ -9,10 +9,10 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from mcp_sync.deadline import Deadline
-from mcp_sync.dispatcher import Dispatcher
+from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.errors import MCPClientError, MCPClosedError, MCPConnectionError
-from mcp_sync.waiter import Waiter
+from mcp_sync.session.dispatcher import Dispatcher
+from mcp_sync.session.waiter import Waiter
 
 PATIENCE = 20.0
 

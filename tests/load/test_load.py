@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mcp_sync import CallToolResult, MCPClient, Progress
-from mcp_sync.transports import connections
+from mcp_sync.transports.http import connections
 from tests.conftest import open_sockets, our_threads
 from tests.load.conftest import Loaded
 from tests.soak.tools import expected, step

@@ -171,7 +171,7 @@ def test_two_sessions_that_are_opened_at_once_on_one_thread_are_both_ended(bed: 
             except MCPTimeoutError:
                 assert is_being_opened
 
-        at = At(number, again, ("mcp_sync.connection",))
+        at = At(number, again, ("mcp_sync.session.connection",))
         assert run_with(at, client.connect) is None, at.where
         assert client.connected
         both += len(opened)

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_sync.protocol.escape import escape, excerpt
+from mcp_sync.escape import escape, excerpt
 
 
 @given(st.text())

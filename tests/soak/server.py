@@ -18,8 +18,8 @@ import threading
 from typing import Any
 
 from tests.soak.tools import NAMES, RESOURCE, ToolLog, listing, page, run
-from tests.streamable.modern import META, ModernServer
 from tests.support.fault_server import Asked, FaultServer, Gone, Request, Wire
+from tests.transports.streamable_http.modern import META, ModernServer
 
 __all__: list[str] = []
 

@@ -17,9 +17,9 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient
-from tests.streamable.modern import ModernServer
 from tests.support.fault_server import Asked, FaultServer, Stream
 from tests.support.stdio_server import LineServer
+from tests.transports.streamable_http.modern import ModernServer
 
 __all__ = ["ALL", "HTTP", "LEGACY", "OWN", "SHARED", "STREAMS", "Bed", "make_server", "over"]
 

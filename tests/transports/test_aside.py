@@ -6,7 +6,7 @@ from typing import Optional
 
 import pytest
 
-from mcp_sync.transports.aside import delay_before
+from mcp_sync.transports.get_stream import delay_before
 from mcp_sync.transports.sse import Framer
 
 

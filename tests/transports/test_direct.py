@@ -9,10 +9,10 @@ from typing import Any, Optional
 
 import pytest
 
+from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.config import MCPClientConfig
-from mcp_sync.deadline import Deadline
-from mcp_sync.transports import connections
-from mcp_sync.transports.http import HTTP
+from mcp_sync.transports.http import connections
+from mcp_sync.transports.http.sender import HTTP
 from tests.support.fault_server import FaultServer
 
 

@@ -4,6 +4,7 @@ Runs on: any thread; models are plain data. The one lock in here guards pydantic
 """
 
 import os
+import threading
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -23,8 +24,7 @@ from typing import (
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ...locks import SteadyLock
-from ..escape import escape
+from ...escape import escape
 
 __all__ = [
     "EmptyResult",
@@ -43,14 +43,14 @@ _LONGEST_LIST = 50  # items of one list or object in a repr
 
 
 # Held while a validator is made, and for nothing else. It is re-entrant as one model's making can set off another's.
-_building = SteadyLock()
+_building = threading.RLock()
 _process = os.getpid()
 
 
 def _lock() -> Any:
     global _building, _process
     if _process != os.getpid():  # the thread that held it does not exist in a forked child
-        _building, _process = SteadyLock(), os.getpid()
+        _building, _process = threading.RLock(), os.getpid()
     return _building
 
 

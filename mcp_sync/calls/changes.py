@@ -1,0 +1,162 @@
+"""ChangeStream: the server's change notifications as a blocking iterator.
+
+Runs on: the thread that iterates; ``hear`` on the thread that brings a notification in, ``close`` on any.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+from types import TracebackType
+from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Type
+
+from ..concurrency.deadline import Deadline
+from ..concurrency.forks import notice
+from ..concurrency.locks import Condition
+from ..errors import MCPClientError, MCPClosedError
+from ..protocol.messages import Message
+from ..session.connection import Connection
+from ..session.handlers import notification_of
+
+if TYPE_CHECKING:
+    from ..protocol.types import Notification
+
+__all__ = ["ChangeStream"]
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 1000
+
+
+class ChangeStream:
+    """What ``MCPClient.listen`` returns: an iterator of ``Notification``, and a context manager.
+
+    It goes on until it is closed or the client is.
+
+    After a lost session it opens a new one by itself, subscriptions included. A consumer who falls behind by 1,000
+    events loses the oldest; ``dropped`` counts them.
+
+    Parameters:
+        kinds: the lists whose changes to pass on.
+        uris: the resources whose updates to pass on.
+        deadline: bounds the subscriptions.
+    """
+
+    def __init__(self, connection: Connection, kinds: Iterable[str], uris: Iterable[str], deadline: Deadline) -> None:
+        self._connection = connection
+        self._kinds = list(kinds)
+        self._methods = {f"notifications/{kind}/list_changed" for kind in self._kinds}
+        self._uris = list(uris)
+        # Guards what follows.
+        self._condition = Condition()
+        self._backlog: Deque[Message] = collections.deque()
+        self._session_changed = False
+        self._closed = False
+        self.dropped = 0
+        connection.crew.add(self)
+        subscribed = False
+        try:
+            connection.subscriptions.add(self._uris, self._kinds, deadline)
+            subscribed = True
+        finally:
+            if not subscribed:
+                connection.crew.remove(self)
+
+    def hear(self, message: Message) -> None:
+        """Take a notification if it is one of ours. An empty method means that the session ended."""
+        method = message["method"]
+        if method and not self._is_ours(method, message):
+            return
+        with self._condition:
+            if not method:
+                self._session_changed = True
+            else:
+                if len(self._backlog) >= _BACKLOG:
+                    self._backlog.popleft()
+                    self.dropped += 1
+                self._backlog.append(message)
+            self._condition.notify()
+
+    def _is_ours(self, method: str, message: Message) -> bool:
+        if method != "notifications/resources/updated":
+            return method in self._methods
+        params = message.get("params")
+        uri = params.get("uri") if isinstance(params, dict) else None
+        # A server may tell of a part of what was subscribed to (2025-11-25, Resources, Subscriptions).
+        return isinstance(uri, str) and any(
+            uri == ours or uri.startswith(ours.rstrip("/") + "/") for ours in self._uris
+        )
+
+    def __iter__(self) -> Iterator[Notification]:
+        return self
+
+    def __next__(self) -> Notification:
+        event = self.get()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def _wait(self, deadline: Deadline) -> None:
+        while not self._backlog and not self._session_changed and not self._closed and not deadline.expired:
+            self._condition.wait(deadline.remaining)
+
+    def get(self, timeout: float = float("inf")) -> Optional[Notification]:
+        """The next event.
+
+        Parameters:
+            timeout: seconds to wait; the default waits until there is one.
+
+        Returns:
+            None when the time is over, or the stream was closed.
+
+        Raises:
+            MCPClientError: the session was lost, and no new one could be opened; or the server does not tell of changes
+                any more.
+        """
+        deadline = Deadline(timeout)
+        notice()
+        while True:
+            with self._condition:
+                self._wait(deadline)
+                if self._backlog:
+                    return notification_of(self._backlog.popleft())
+                if self._closed or not self._session_changed:
+                    return None
+                self._session_changed = False
+            error: Optional[MCPClientError] = None
+            try:
+                self._connection.link(Deadline(self._connection.config.timeout))
+                error = self._connection.subscriptions.failure
+            except MCPClosedError:
+                self.close()
+            except MCPClientError as exc:
+                error = exc
+            if error is not None:
+                self.close()
+                raise error
+
+    def close(self) -> None:
+        """Stop listening; whoever waits for an event gets none. Idempotent; any thread."""
+        with self._condition:
+            if self._closed:
+                return
+            self._closed = True
+            self._condition.notify_all()
+        self._connection.crew.remove(self)
+        try:
+            self._connection.subscriptions.remove(self._uris, self._kinds, Deadline(self._connection.config.timeout))
+        except MCPClientError as exc:
+            _log.debug("a subscription could not be taken back: %s", exc)
+
+    def disown(self) -> None:
+        """This process was forked from the one that listens."""
+        self._backlog.clear()
+        self._closed, self._session_changed = False, True  # whoever looks asks the connection, which says why not
+
+    def __enter__(self) -> ChangeStream:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Locks, events, threads, signals and forks; nothing in here knows of MCP."""

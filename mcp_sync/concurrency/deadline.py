@@ -1,0 +1,78 @@
+"""One clock for several waits: a deadline is made once per operation and passed down.
+
+Runs on: any thread; a deadline never changes after it was made.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from typing import Optional
+
+from ..errors import MCPUsageError
+
+__all__ = ["Deadline", "check_timeout", "jittered"]
+
+# Event.wait and settimeout overflow on large numbers; a longer wait is several of these.
+_LONGEST_WAIT = min(threading.TIMEOUT_MAX, 1_000_000.0)
+
+
+def check_timeout(timeout: object, name: str = "timeout") -> float:
+    """Return ``timeout`` in seconds as a float, or raise MCPUsageError.
+
+    Zero is allowed and means "already over"; ``math.inf`` waits for ever.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
+        raise MCPUsageError(
+            f"{name} must be a number of seconds, 0 or more (math.inf waits for ever), not {timeout!r}",
+            outcome="not_sent",
+        )
+    return float(timeout)
+
+
+class Deadline:
+    """A moment on the monotonic clock, ``timeout`` seconds after it was made.
+
+    Parameters:
+        timeout: seconds from now; ``math.inf`` never comes.
+    """
+
+    __slots__ = ("at", "start", "timeout")
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self.start = time.monotonic()
+        self.at = self.start + timeout
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never negative, and never more than a wait of the standard library can take."""
+        left = self.at - time.monotonic()
+        if left <= 0.0:
+            return 0.0
+        return left if left < _LONGEST_WAIT else _LONGEST_WAIT
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() >= self.at
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self.start
+
+    def sooner(self, seconds: Optional[float]) -> Deadline:
+        """A deadline ``seconds`` from now, or this one, whichever comes first."""
+        if seconds is None or time.monotonic() + seconds >= self.at:
+            return self
+        return Deadline(seconds)
+
+    def __repr__(self) -> str:
+        return f"Deadline({self.timeout:g} s, {self.at - time.monotonic():.3f} s left)"
+
+
+def jittered(seconds: float) -> float:
+    """About so many seconds: clients that a server has dropped together do not come back together."""
+    return seconds * random.uniform(0.8, 1.2)  # nosec B311  # jitter needs no cryptography

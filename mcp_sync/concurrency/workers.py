@@ -1,0 +1,127 @@
+"""Daemon threads that take jobs from a bounded backlog: started when there is work, gone when there is none.
+
+Runs on: ``submit`` on any thread, never blocking; jobs on the workers.
+
+Not concurrent.futures: its threads are joined before a program may exit, so a handler that sleeps would keep a finished
+script alive; and its backlog has no bound.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+from typing import Callable, Deque, Set
+
+from .events import Event
+from .locks import Condition
+
+__all__ = ["Workers"]
+
+_log = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 1.0
+
+Job = Callable[[], None]
+
+
+class Workers:
+    """A small pool.
+
+    Parameters:
+        name: of the threads.
+        threads: how many at most.
+        backlog: how many jobs may wait.
+        drop_oldest: what makes room when the backlog is full: True drops the oldest job, False refuses the new one.
+    """
+
+    def __init__(self, name: str, threads: int, backlog: int, *, drop_oldest: bool = False) -> None:
+        self._name = name
+        self._limit = threads
+        self._backlog = backlog
+        self._drop_oldest = drop_oldest
+        # Guards all below.
+        self._condition = Condition()
+        self._jobs: Deque[Job] = collections.deque()
+        self._workers: Set[threading.Thread] = set()
+        self._idle = 0
+        self._closed = False
+        self.dropped = 0
+
+    def submit(self, job: Job) -> bool:
+        """Have ``job`` run soon. Returns False where it will not: the backlog is full, or the pool is closed."""
+        with self._condition:
+            if self._closed:
+                return False
+            if len(self._jobs) >= self._backlog:
+                self.dropped += 1
+                if not self._drop_oldest:
+                    return False
+                self._jobs.popleft()
+            self._jobs.append(job)
+            if self._idle >= len(self._jobs) or not self._may_have_another():
+                self._condition.notify()
+                return True
+            return self._start()
+
+    def _may_have_another(self) -> bool:
+        if len(self._workers) >= self._limit:
+            # One whose start was interrupted may never have come to life.
+            self._workers = {worker for worker in self._workers if worker.is_alive()}
+        return len(self._workers) < self._limit
+
+    def _start(self) -> bool:
+        """Start a worker, whose first step is to wait for the lock; False where nobody will do the job."""
+        worker = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._workers.add(worker)
+        try:
+            worker.start()
+        except RuntimeError:
+            # The system has no thread to give. If another worker is there, the job is in good hands.
+            self._workers.discard(worker)
+            if not self._workers:
+                self._jobs.clear()
+                return False
+        return True
+
+    def settle(self, seconds: float) -> None:
+        """Wait until what was submitted so far is done, for a pool of one thread; ``seconds`` at most."""
+        with self._condition:
+            if not self._jobs and self._idle == len(self._workers):
+                return
+        done = Event()
+        if self.submit(done.set):
+            done.wait(seconds)
+
+    def close(self) -> None:
+        """Forget what waits, and let the workers end after the job they are at.
+
+        They are not waited for: that job is somebody else's code.
+        """
+        with self._condition:
+            self._closed = True
+            self._jobs.clear()
+            self._condition.notify_all()
+
+    def disown(self) -> None:
+        """This process was forked from the one that the workers are in."""
+        self._closed = True
+        self._jobs.clear()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._idle += 1
+                while not self._jobs and not self._closed:
+                    if not self._condition.wait(_IDLE_SECONDS) and not self._jobs:
+                        break
+                self._idle -= 1
+                if not self._jobs:
+                    self._workers.discard(threading.current_thread())
+                    return
+                job = self._jobs.popleft()
+            try:
+                job()
+            except BaseException:  # noqa: BLE001  # SystemExit and KeyboardInterrupt of a handler end the handler, not the worker
+                _log.exception("a job of %s failed", self._name)
+            del job

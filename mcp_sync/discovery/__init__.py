@@ -1,0 +1,1 @@
+"""How a client finds out which URL, transport and revision its server speaks."""

@@ -1,0 +1,255 @@
+"""How a client finds out what its server speaks: which URL, which transport, which revision.
+
+Runs on: the thread that opens a session.
+
+Each transport is imported when a server is first reached by it: a program that starts its server as a command never
+loads requests, and one that only imports this package loads neither.
+
+The order is the specification's (2026-07-28, Streamable HTTP, Backward Compatibility): a modern request first, then
+``initialize``, then a GET for HTTP+SSE. What was found is remembered for the process, per URL, and forgotten when it
+does not hold any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ..concurrency.deadline import Deadline
+from ..concurrency.forks import in_child
+from ..errors import (
+    AuthorizationError,
+    HTTPStatusError,
+    MCPClientError,
+    MCPHandshakeError,
+    MCPProtocolError,
+    MCPUsageError,
+    may_pass,
+)
+from ..protocol.revisions import REVISIONS
+from ..protocol.urls import public_url
+from ..session.connection import Connection
+from ..session.session import Link
+from ..session.target import Command
+from .handshake import NO_STREAMABLE_HTTP, agree_without_handshake, handshake
+
+if TYPE_CHECKING:
+    import requests
+
+    from ..transports.http.sender import HTTP, Headers
+
+__all__ = ["Opener"]
+
+_log = logging.getLogger(__name__)
+
+# What anything is answered with where there is no MCP endpoint at all, so that the next place is worth a look.
+_NOTHING_THERE = frozenset({404, 405, 406, 410})
+# How long the GET stream may take to open before the first call, where what the server asks for would come on it.
+_ASIDE_SECONDS = 0.2
+
+
+class _Found(NamedTuple):
+    """What a server turned out to be."""
+
+    url: str
+    transport: str
+    is_modern: bool
+
+
+_memory: Dict[str, _Found] = {}
+_memory_lock = threading.RLock()
+
+
+def _after_fork_in_child() -> None:
+    global _memory_lock
+    _memory_lock = threading.RLock()
+
+
+in_child(_after_fork_in_child)
+
+
+class Opener:
+    """Opens sessions with one server, and remembers what it found.
+
+    Parameters:
+        auth, headers, session: as ``MCPClient`` takes them.
+    """
+
+    def __init__(
+        self, auth: Any = None, headers: Optional[Headers] = None, session: Optional[requests.Session] = None
+    ) -> None:
+        self._auth = auth
+        self._headers = headers
+        self._session = session
+
+    def after_fork(self) -> None:
+        """In a forked child: the user's own session must not use the parent's connections."""
+        if self._session is not None:
+            from ..transports.http.sender import HTTP
+
+            HTTP.forget_connections(self._session)
+
+    def http(self, connection: Connection, url: str) -> HTTP:
+        """What sends requests to ``url``."""
+        from ..transports.http.sender import HTTP
+
+        return HTTP(connection.config, url, self._auth, self._headers, self._session)
+
+    def __call__(self, connection: Connection, deadline: Deadline) -> Link:
+        """Open a session.
+
+        Raises:
+            MCPConnectionError, MCPTimeoutError, MCPClosedError: there is none; nothing is left open.
+        """
+        server = connection.server
+        if isinstance(server, Command):
+            return self._open_command(connection, server, deadline)
+        if connection.config.transport == "stdio":
+            raise MCPUsageError('transport="stdio" needs a command, not a URL', outcome="not_sent")
+        key = f"{connection.config.transport} {connection.config.protocol_version} {server.urls[0]}"
+        with _memory_lock:
+            found = _memory.get(key)
+        if found is not None:
+            try:
+                return self._open_found(connection, found, deadline)
+            except (HTTPStatusError, MCPHandshakeError) as exc:
+                if isinstance(exc, AuthorizationError) or may_pass(exc) or deadline.expired:
+                    raise
+                _log.debug("%s is not what it was: %s", connection.server.public, exc)
+                with _memory_lock:
+                    _memory.pop(key, None)
+                connection.discard()
+        link, found = self._search(connection, server.urls, deadline)
+        self._remember(key, found)
+        return link
+
+    # HTTP
+
+    def _search(self, connection: Connection, urls: List[str], deadline: Deadline) -> Tuple[Link, _Found]:
+        missing: List[str] = []
+        error: MCPClientError = MCPUsageError("there is no URL to look at", outcome="not_sent")
+        for url in urls:
+            try:
+                return self._try(connection, url, deadline)
+            except (HTTPStatusError, MCPHandshakeError) as exc:
+                error = exc
+                if not _nothing_there(exc) or deadline.expired:
+                    break
+                connection.discard()
+                missing.append(public_url(url))
+                _log.debug("no MCP server at %s: %s", public_url(url), exc)
+        if len(missing) > 1:
+            places = ", ".join(missing)
+            last, error = (
+                error,
+                MCPHandshakeError(
+                    f"no MCP server was found at {places}; pass the URL of its endpoint, path included",
+                    outcome="not_sent",
+                ),
+            )
+            error.__cause__ = last
+        raise error
+
+    def _try(self, connection: Connection, url: str, deadline: Deadline) -> Tuple[Link, _Found]:
+        """Find out what is at ``url``."""
+        wanted = connection.config.transport
+        if wanted == "sse":
+            return self._open_sse(connection, url, deadline, "transport= says so"), _Found(url, "sse", False)
+        refused: MCPClientError
+        try:
+            link = self._open_http(connection, url, deadline)
+            return link, _Found(url, "http", not link.is_stateful)
+        except (HTTPStatusError, MCPHandshakeError) as exc:
+            refused = exc
+        if wanted == "http" or not _may_be_sse(refused):
+            raise refused
+        connection.discard()
+        _log.debug("%s takes no POST (%s); trying HTTP+SSE", public_url(url), refused)
+        error: MCPClientError
+        try:
+            return self._open_sse(connection, url, deadline, f"it takes no POST: {refused.message}"), _Found(
+                url, "sse", False
+            )
+        except (HTTPStatusError, MCPHandshakeError) as exc:
+            error = exc
+        # Of two refusals the one that says more: a POST that is answered with something else than "not here".
+        raise refused if _nothing_there(error) and not _nothing_there(refused) else error
+
+    def _open_found(self, connection: Connection, found: _Found, deadline: Deadline) -> Link:
+        if found.transport == "sse":
+            return self._open_sse(connection, found.url, deadline, "it did so before")
+        return self._open_http(connection, found.url, deadline, found.is_modern)
+
+    def _open_sse(self, connection: Connection, url: str, deadline: Deadline, because: str) -> Link:
+        from ..transports.http_sse import HTTPSSETransport
+
+        # Never a probe here: an unknown method ends the session of old servers.
+        version = connection.config.protocol_version
+        if version is not None and not REVISIONS[version].has_handshake:
+            raise MCPHandshakeError(f"HTTP+SSE cannot carry protocol revision {version}", outcome="not_sent")
+        http = self.http(connection, url)
+        link = connection.new_link(lambda sink: HTTPSSETransport(http, url, connection.config, sink))
+        link.because = because
+        link.transport.open(deadline)
+        handshake(connection, link, deadline)
+        return link
+
+    def _open_http(
+        self, connection: Connection, url: str, deadline: Deadline, is_modern: Optional[bool] = None
+    ) -> Link:
+        from ..transports.streamable_http import StreamableHTTPTransport
+
+        http = self.http(connection, url)
+
+        def new_link() -> Link:
+            return connection.new_link(lambda sink: StreamableHTTPTransport(http, url, connection.config, sink))
+
+        link = new_link()
+        if agree_without_handshake(connection, link, deadline, is_modern):
+            return link
+        link.stamp = None
+        link.transport.agree({}, stateful=True)
+        handshake(connection, link, deadline)
+        if link.transport.session_id is not None:
+            link.listen_aside(deadline)
+            if connection.handlers.answers_anything:
+                link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
+        return link
+
+    # stdio
+
+    def _open_command(self, connection: Connection, server: Command, deadline: Deadline) -> Link:
+        if connection.config.transport not in ("auto", "stdio"):
+            raise MCPUsageError(
+                f'transport="{connection.config.transport}" needs a URL, not a command', outcome="not_sent"
+            )
+        from .stdio_probe import start
+
+        key = "\0".join([*server.argv, str(connection.config.protocol_version), str(connection.config.cwd)])
+        with _memory_lock:
+            # Forgotten until it has shown to hold: the next attempt after a failure finds out anew.
+            found = _memory.pop(key, None)
+        link = start(connection, server, deadline, None if found is None else found.is_modern)
+        self._remember(key, _Found(server.public, "stdio", not link.is_stateful))
+        return link
+
+    def _remember(self, key: str, found: _Found) -> None:
+        with _memory_lock:
+            if len(_memory) > 1000:
+                _memory.clear()
+            _memory[key] = found
+
+
+def _may_be_sse(error: MCPClientError) -> bool:
+    """Whether a server that refused a POST like this may still speak HTTP+SSE."""
+    if isinstance(error, HTTPStatusError):
+        return error.status in NO_STREAMABLE_HTTP
+    # It answered, but not with JSON-RPC; a server that does, and says no, has said it.
+    return isinstance(error.__cause__, MCPProtocolError)
+
+
+def _nothing_there(error: MCPClientError) -> bool:
+    if isinstance(error, HTTPStatusError):
+        return error.status in _NOTHING_THERE
+    return isinstance(error, MCPHandshakeError) and "instead of text/event-stream" in error.message

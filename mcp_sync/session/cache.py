@@ -1,0 +1,95 @@
+"""Results kept for as long as the server says that they stay fresh (2026-07-28, Caching).
+
+Runs on: any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from ..protocol.messages import Message
+
+__all__ = ["ResultCache"]
+
+_CACHEABLE = frozenset({"tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"})
+# What a notification makes stale: the methods whose results it is about.
+_STALE = {
+    "notifications/tools/list_changed": ("tools/list",),
+    "notifications/prompts/list_changed": ("prompts/list",),
+    "notifications/resources/list_changed": ("resources/list", "resources/templates/list"),
+    "notifications/resources/updated": ("resources/read",),
+}
+_MOST_ENTRIES = 256
+_LONGEST_SECONDS = 24 * 3600.0
+
+_Key = Tuple[str, str]
+
+
+class ResultCache:
+    """One client's results. It is never shared, so "private" and "public" ones are alike to it."""
+
+    def __init__(self) -> None:
+        # Guards the entries: key -> (when it gets stale, result).
+        self._lock = threading.RLock()
+        self._entries: Dict[_Key, Tuple[float, Dict[str, Any]]] = {}
+        # How often something was forgotten: what was asked for before that may be stale already when it comes.
+        self.changes = 0
+
+    def get(self, method: str, params: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+        """A fresh result, or None."""
+        if method not in _CACHEABLE:
+            return None
+        with self._lock:
+            entry = self._entries.get(_key(method, params))
+        return entry[1] if entry is not None and time.monotonic() < entry[0] else None
+
+    def put(
+        self,
+        method: str,
+        params: Optional[Mapping[str, Any]],
+        result: Dict[str, Any],
+        changes: Optional[int] = None,
+    ) -> None:
+        """Keep a result if it says that it stays fresh.
+
+        Parameters:
+            changes: what ``changes`` was when it was asked for; None keeps it whatever has changed.
+        """
+        ttl_ms = result.get("ttlMs")
+        if (
+            method not in _CACHEABLE
+            or isinstance(ttl_ms, bool)
+            or not isinstance(ttl_ms, (int, float))
+            or not ttl_ms > 0
+        ):
+            return
+        stale_at = time.monotonic() + min(ttl_ms / 1000, _LONGEST_SECONDS)
+        with self._lock:
+            if changes is not None and self.changes != changes:
+                return
+            if len(self._entries) >= _MOST_ENTRIES:
+                now = time.monotonic()
+                fresh = dict(filter(lambda item: item[1][0] > now, self._entries.items()))
+                self._entries = fresh if len(fresh) < _MOST_ENTRIES else {}
+            self._entries[_key(method, params)] = (stale_at, result)
+
+    def forget(self, *methods: str) -> bool:
+        """Drop the results of ``methods``. Returns whether there were any."""
+        with self._lock:
+            self.changes += 1
+            kept = dict(filter(lambda item: item[0][0] not in methods, self._entries.items()))
+            had, self._entries = len(kept) < len(self._entries), kept
+        return had
+
+    def hear(self, message: Message) -> None:
+        """A change notification makes what it is about stale."""
+        methods = _STALE.get(message["method"])
+        if methods is not None:
+            self.forget(*methods)
+
+
+def _key(method: str, params: Optional[Mapping[str, Any]]) -> _Key:
+    return method, json.dumps(params or {}, sort_keys=True, default=repr)

@@ -1,0 +1,292 @@
+"""Who waits for which answer: the queue's only consumer, and the table of waiters.
+
+Runs on: one dispatcher thread per session that has a shared stream, from when it is first needed; the transport's
+reader; and any thread that brings in the answer to a request of its own.
+
+    reader --arrived()--> queue.Queue --> dispatcher thread --route()--> Waiter --Wake--> caller
+      `-- an answer alone ------------------------------------------------^
+                                    caller with its own response --route()--^
+
+What may take time, the server's requests, notifications and the events of a call, goes through the queue, so that the
+reader is never kept. The answer to a caller who wants nothing else takes none: the reader gives it straight to the
+waiter, unless something before it is still in the queue. That saves two of the four times that threads wait for each
+other in a call, a quarter of what it costs; and a session in which nothing else comes needs no second thread.
+
+The table has no lock: to enter a waiter, to take one out and to list them is one step of the interpreter each. So a
+caller whom a signal handler interrupts, to make another call, never keeps the reader from that call's answer. Whoever
+takes a waiter out settles it, so it is settled once. Nothing here runs user code: what the server
+asks goes to the handlers, whose threads do.
+
+The dispatcher thread ends because the transport's reader ends, and says so with ``lost`` as the last thing it does.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import Callable, Dict, List, Optional, Tuple, Union
+
+from ..concurrency.deadline import Deadline
+from ..concurrency.forks import inherited
+from ..concurrency.signals import from_signal_handler
+from ..concurrency.threads import join
+from ..errors import MCPClientError
+from ..protocol.messages import Message, RequestId, matching_id, shown
+from ..transports.http.exchange import ANSWERED, CLOSED, watch
+from .waiter import Failure, Waiter
+
+__all__ = ["Dispatcher"]
+
+_log = logging.getLogger(__name__)
+
+# Batches, each of one read of at most 64 KiB: when they fill up, the reader waits, and the server with it.
+_QUEUE_SIZE = 1000
+# An answer that comes by the stream ends the POST that carried its request, but not before that had time to end by
+# itself.
+_POST_GRACE = 1.0
+
+
+class Dispatcher:
+    """Routes what arrives in one session.
+
+    Parameters:
+        asked: gets the requests of the server; must not block.
+        notified: gets the notifications that belong to no call; must not block.
+        wants_progress: whether ``notified`` gets progress too.
+        on_ending: is told once, by the reader, while what came by the stream is still being routed.
+        on_lost: is told once, before all waiters, that the shared stream is gone.
+    """
+
+    def __init__(
+        self,
+        asked: Callable[[Message], None],
+        notified: Callable[[Message], None],
+        on_lost: Callable[[MCPClientError], None],
+        wants_progress: bool = False,
+        on_ending: Callable[[MCPClientError], None] = lambda error: None,
+    ) -> None:
+        self._wants_progress = wants_progress
+        self._asked = asked
+        self._notified = notified
+        self._on_ending = on_ending
+        self._on_lost = on_lost
+        # Batches that were put into the queue (the reader counts), and that were routed (the dispatcher thread does).
+        self._queued = 0
+        self._routed = 0
+        self._waiters: Dict[RequestId, Waiter] = {}
+        # Why nothing can be expected any more.
+        self._over: Optional[Failure] = None
+        # Guards what follows.
+        self._lock = threading.RLock()
+        # The last item is in the queue.
+        self._ending = False
+        # The queue is there when the thread is; that may be started while ``_may_start``.
+        self._queue: queue.Queue[Union[List[Message], MCPClientError]]
+        self._thread: Optional[threading.Thread] = None
+        self._may_start = True
+
+    # The table
+
+    def expect(self, waiter: Waiter) -> None:
+        """Enter ``waiter``. It must be in before its request leaves: the answer can be faster than the POST's.
+
+        Raises:
+            MCPClientError: the session is over.
+        """
+        # First in, then a look: whoever ends the session does it the other way round, so one of the two sees the other.
+        self._waiters[waiter.id] = waiter
+        over = self._over
+        if over is not None:
+            self.withdraw(waiter)
+            error = over()
+            error.outcome = "not_sent"
+            raise error
+
+    def withdraw(self, waiter: Waiter) -> bool:
+        """Take ``waiter`` out; an answer that comes later is dropped. Returns whether it was still in."""
+        return self._waiters.pop(waiter.id, None) is not None
+
+    def abandon(self, failure: Failure) -> None:
+        """Fail every waiter, each with an exception of its own, and refuse new ones."""
+        if self._over is None:
+            self._over = failure
+        waiters = list(self._waiters.values())
+        for waiter in waiters:
+            # Before the table is empty: then the transport may be interrupted, and each must know the true reason.
+            waiter.failure = failure
+        for waiter in waiters:
+            was_in = self.withdraw(waiter)
+            waiter.fail(failure)  # whoever took it out meanwhile may have left it to this
+            if was_in and waiter.exchange is not None:
+                waiter.exchange.stop(CLOSED)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for an answer."""
+        return len(self._waiters)
+
+    # What arrives
+
+    def arrived(self, messages: List[Message]) -> None:
+        """Messages came on the shared stream (called by the transport's reader)."""
+        if self._queued == self._routed:
+            messages = self._after_the_answers(messages)
+        if messages and (self._thread is not None or self._start()):
+            self._queued += 1
+            self._queue.put(messages)
+        elif messages:
+            self.route(messages)
+
+    def _after_the_answers(self, messages: List[Message]) -> List[Message]:
+        """Settle the callers whose answers come first, and return what is left from the first message on that is not
+        the answer to a caller who wants nothing else.
+        """
+        for position, message in enumerate(messages):
+            key = None if "method" in message else matching_id(message.get("id"))
+            waiter = None if key is None else self._waiters.get(key)
+            if waiter is None or waiter.wants is not None:
+                return messages[position:] if position else messages
+            self.route([message])
+        return []
+
+    def _start(self) -> bool:
+        """Whether there is a dispatcher thread now; where none can be started, the reader routes what it reads."""
+        with self._lock:
+            if self._may_start:
+                self._may_start = False
+                self._queue = queue.Queue(_QUEUE_SIZE)
+                thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+                try:
+                    # Under the lock: whoever joins the thread must find one that was started.
+                    thread.start()
+                    self._thread = thread
+                except RuntimeError as exc:
+                    _log.warning("no thread could be started for the server's messages: %s", exc)
+            return self._thread is not None
+
+    def lost(self, error: MCPClientError) -> None:
+        """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
+        if not self._ending:
+            self._on_ending(error)
+            with self._lock:
+                self._may_start = False
+                thread = self._thread
+            if thread is None:
+                self._end(error)
+            else:
+                self._queue.put(error)
+            self._ending = True  # last: where an interrupt comes before, the next call says it again
+
+    def bury(self, error: MCPClientError) -> bool:
+        """The stream is dead, although nobody has said so. Does not block.
+
+        Returns whether it is over now: not so while a call waits, or something is still on its way to those it is for.
+        """
+        if self._waiters or self._queued != self._routed:
+            return False
+        self.lost(error)
+        return True
+
+    def _run(self) -> None:
+        while True:
+            item = self._queue.get()
+            if isinstance(item, MCPClientError):
+                self._end(item)
+                return
+            self.route(item)
+            del item  # an answer may be large, and the next message far
+            self._routed += 1
+
+    def _end(self, error: MCPClientError) -> None:
+        # In this order: a caller who is woken may call again at once, and must find the session lost.
+        self._on_lost(error)
+        self.abandon(_copies_of(error))
+
+    def route(self, messages: List[Message], via: Optional[Waiter] = None) -> None:
+        """Take each message to whom it is for.
+
+        Parameters:
+            via: the call on whose own response they came; None for the shared stream. Nobody else's answer is taken
+                from there.
+        """
+        if _log.isEnabledFor(logging.DEBUG):
+            for message in messages:
+                _log.debug("received %s", shown(message))
+        for message in messages:
+            try:
+                self._route_one(message, via)
+            except Exception as exc:  # one bad message must not keep the others from their callers
+                if from_signal_handler(exc) is not None:
+                    raise
+                _log.exception("a message could not be routed")
+
+    def _route_one(self, message: Message, via: Optional[Waiter]) -> None:
+        method = message.get("method")
+        if method == "notifications/progress":
+            self._progressed(message, via)
+        elif method is None:
+            self._settle(message, via)
+        elif not isinstance(method, str):
+            _log.warning("a message whose method is no string is skipped")
+        elif "id" in message:
+            self._asked(message)
+        else:
+            self._inform(message, via)
+
+    def _settle(self, answer: Message, via: Optional[Waiter]) -> None:
+        raw_id = answer.get("id")
+        key = via.id if via is not None and raw_id is None and "error" in answer else matching_id(raw_id)
+        waiter = None if key is None else self._waiters.get(key)
+        if waiter is None or (via is not None and waiter is not via) or not self.withdraw(waiter):
+            # Some gateways send everybody's answers to everybody, and late answers to cancelled requests are normal.
+            _log.debug("%s is nobody's here", shown(answer))
+            return
+        waiter.settle(answer)
+        exchange = waiter.exchange
+        if exchange is not None and via is None and not exchange.over:
+            watch.settle(exchange, ANSWERED, _POST_GRACE)
+
+    def _progressed(self, message: Message, via: Optional[Waiter]) -> None:
+        params = message.get("params")
+        token = matching_id(params.get("progressToken")) if isinstance(params, dict) else None
+        waiter = None if token is None else self._waiters.get(token)
+        if waiter is not None and waiter.wants is not None and (via is None or waiter is via):
+            waiter.deliver(message)
+        if self._wants_progress:
+            self._notified(message)
+
+    def _inform(self, message: Message, via: Optional[Waiter]) -> None:
+        # On a shared stream the server does not say which call a log message belongs to: every open stream sees it.
+        for waiter in (via,) if via is not None else self._listening():
+            if waiter.wants == "all":
+                waiter.deliver(message)
+        self._notified(message)
+
+    def _listening(self) -> Tuple[Waiter, ...]:
+        return tuple(waiter for waiter in list(self._waiters.values()) if waiter.wants == "all")
+
+    # Ending
+
+    def disown(self) -> None:
+        """This process was forked from the one that waits here."""
+        self._thread, self._may_start, self._ending = None, False, True
+        self.abandon(inherited)
+
+    def join(self, deadline: Deadline) -> None:
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            join(thread, deadline.remaining)
+
+
+def _copies_of(error: MCPClientError) -> Failure:
+    """Each caller gets an exception of its own, chained to the cause; whether its request was processed, nobody can
+    tell any more.
+    """
+
+    def failure() -> MCPClientError:
+        copy = error.again()
+        copy.outcome = "unknown"
+        return copy
+
+    return failure

@@ -1,0 +1,257 @@
+"""One request under way: send, wait, cancel.
+
+Runs on: a call belongs to the thread that makes it, and any thread may cancel it; where its response and the server's
+own stream have to be watched at once, a daemon thread reads the response, and ends with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
+
+from ..concurrency.background_close import stay_at_exit
+from ..concurrency.deadline import Deadline
+from ..concurrency.forks import notice
+from ..concurrency.signals import from_signal_handler
+from ..errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError
+from ..protocol.messages import Message, request, result_of, shown
+from ..transports.http.exchange import ANSWERED
+from .waiter import Waiter
+
+if TYPE_CHECKING:
+    from .session import Link
+
+__all__ = ["Call"]
+
+_log = logging.getLogger(__name__)
+
+
+class Call:
+    """One request under way.
+
+    Parameters:
+        wants: what the caller wants to see beside the answer; see ``Waiter``.
+        asks_progress: whether the server should report progress to who wants to see it.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        method: str,
+        params: Optional[Mapping[str, Any]],
+        deadline: Deadline,
+        wants: Optional[str] = None,
+        asks_progress: bool = True,
+    ) -> None:
+        self._link = link
+        self._method = method
+        self._deadline = deadline
+        self.id = link.new_id()
+        if wants is not None and asks_progress:
+            # The request's id is its progress token too: one table serves both (2025-11-25, Progress).
+            params = dict(params or {})
+            params["_meta"] = {**(params.get("_meta") or {}), "progressToken": self.id}
+        stamp = link.stamp
+        self._message = request(self.id, method, params if stamp is None else stamp.params(params))
+        self._headers = None if stamp is None else stamp.headers(self._message)
+        self._waiter = Waiter(self.id, wants)
+        # Set before the first look at whether it was cancelled: one of the two threads sees the other.
+        self._begun = False
+        self._cancelled = False
+
+    def result(self) -> Dict[str, Any]:
+        """Send, wait, and return the result."""
+        for _ in self.events():
+            pass
+        return self.answer()
+
+    def events(self) -> Iterator[List[Message]]:
+        """Send, and yield what arrives for this call until its answer is there; ``answer`` has it then.
+
+        If the caller stops before that, by an exception, a signal or by closing the iterator, the server is told to
+        cancel.
+        """
+        link, waiter = self._link, self._waiter
+        error: Optional[MCPClientError] = None
+        pumped = False
+        try:
+            self._begun = True
+            if waiter.failure is not None:
+                raise MCPCancelledError("the call was cancelled before it was sent", outcome="not_sent")
+            link.dispatcher.expect(waiter)
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("sending %s", shown(self._message))
+            # Some servers send a call's progress beside its response: whoever wants to see it at once needs a thread
+            # that waits for the response meanwhile.
+            pumped = waiter.wants is not None and link.transport.aside_is_open and self._start_pump()
+            if pumped:
+                yield from self._wait()
+                if waiter.failure is not None:
+                    raise waiter.failure()
+                return
+            incoming = link.transport.send(self._message, self._deadline, waiter, self._headers)
+            yield from self._wait() if incoming is None else self._read(incoming)
+            return
+        except MCPClientError as exc:
+            error = exc
+            if waiter.answer is None:
+                self._abandon(exc.outcome != "not_sent" and exc.outcome != "refused", _reason(exc))
+                if pumped:
+                    self._stop_pump(exc)
+        except BaseException as exc:
+            self._abandon(True, "the caller gave up")
+            if pumped:
+                self._stop_pump(MCPCancelledError("the caller gave up", outcome="unknown"))
+            raised = from_signal_handler(exc)
+            if raised is None or raised is exc:
+                raise
+            raise raised from None
+        if waiter.answer is not None:
+            # It came all the same, and so did what the server sent before it.
+            batch = waiter.take() if waiter.wants is not None else []
+            if batch:
+                yield batch
+            return
+        if waiter.failure is not None and error.outcome != "refused":
+            # The session is lost, but whether this request left, the transport knows better.
+            known, error = error.outcome, waiter.failure()
+            if known == "not_sent":
+                error.outcome = known
+        raise self._with_context(error)
+
+    def _wait(self) -> Iterator[List[Message]]:
+        """The answer will come on the shared stream."""
+        waiter = self._waiter
+        while True:
+            notice()
+            if not waiter.wait(self._deadline):
+                raise MCPTimeoutError(
+                    f"no answer within {self._deadline.timeout:g} s; raise timeout= if it needs longer",
+                    outcome="unknown",
+                )
+            # First this, then the inbox: what came before the answer is in it.
+            settled = waiter.settled
+            if waiter.wants is not None:
+                batch = waiter.take()
+                if batch:
+                    yield batch
+            if settled:
+                return
+
+    def _read(self, incoming: Iterator[List[Message]], pumped: bool = False) -> Iterator[List[Message]]:
+        """The answer comes on the request's own response, which is read here."""
+        try:
+            yield from self._route(incoming, pumped)
+            if not self._waiter.settled:
+                raise MCPProtocolError(
+                    "the server's response does not hold the answer to the request", outcome="unknown"
+                )
+        finally:
+            close = getattr(incoming, "close", None)
+            if close is not None:
+                close()
+
+    def _route(self, incoming: Iterator[List[Message]], pumped: bool) -> Iterator[List[Message]]:
+        waiter = self._waiter
+        for messages in incoming:
+            self._link.dispatcher.route(messages, waiter)
+            if waiter.wants is not None and not pumped:
+                batch = waiter.take()
+                if batch:
+                    yield batch
+                    notice()
+                    if waiter.failure is not None:
+                        raise waiter.failure()  # meanwhile, or this is a forked child
+
+    def _start_pump(self) -> bool:
+        """Whether a thread could be started."""
+        try:
+            threading.Thread(target=self._pump, name="mcp-sync-response", daemon=True).start()
+        except RuntimeError as exc:
+            _log.warning("progress that comes beside a response is seen with it: %s", exc)
+            return False
+        return True
+
+    def _pump(self) -> None:
+        """Send, and read the response, on a thread of its own, which ends with it: its exchange is bounded by the
+        deadline.
+        """
+        waiter = self._waiter
+        failure: MCPClientError
+        try:
+            if waiter.settled:
+                return
+            incoming = self._link.transport.send(self._message, self._deadline, waiter, self._headers)
+            for _ in () if incoming is None else self._read(incoming, pumped=True):
+                pass
+            return
+        except MCPClientError as exc:
+            failure = exc
+        except Exception as exc:  # noqa: BLE001  # the caller must not wait for a thread that died
+            _log.exception("the response of a call could not be read")
+            failure = MCPProtocolError(f"the response could not be read: {type(exc).__name__}", outcome="unknown")
+        if not waiter.settled:
+            waiter.fail(lambda: failure)
+
+    def _stop_pump(self, error: MCPClientError) -> None:
+        """Nobody waits any more: the thread must not go on until the deadline."""
+        waiter = self._waiter
+        if not waiter.settled:
+            waiter.fail(lambda: error)
+        if waiter.exchange is not None:
+            waiter.exchange.stop(ANSWERED)
+
+    def answer(self) -> Dict[str, Any]:
+        """The result, once ``events`` has ended.
+
+        Raises:
+            MCPServerError, MCPProtocolError: what the server answered instead.
+            MCPConnectionError, MCPClosedError, MCPCancelledError: why no answer came.
+        """
+        waiter = self._waiter
+        error: MCPClientError
+        try:
+            if waiter.answer is not None:
+                result = result_of(waiter.answer)
+                self._link.made_progress = True
+                return result
+            error = waiter.failure() if waiter.failure is not None else MCPClientError("the call was not made")
+        except MCPClientError as exc:
+            error = exc
+        raise self._with_context(error)
+
+    def cancel(self, reason: str = "the caller cancelled") -> None:
+        """Stop waiting, and tell the server. Any thread; does not block."""
+        waiter = self._waiter
+        if not waiter.settled:
+            waiter.fail(lambda: MCPCancelledError("the call was cancelled", outcome="unknown"))
+            if waiter.exchange is not None:
+                waiter.exchange.stop(ANSWERED)
+        self._abandon(self._begun, reason)
+
+    def was_ended(self) -> None:
+        """The server has said that it will not answer: leaving the call needs no word to it."""
+        self._cancelled = True
+
+    def _abandon(self, tell: bool, reason: str) -> None:
+        self._link.dispatcher.withdraw(self._waiter)
+        # initialize must not be cancelled (2025-11-25, Cancellation, Behavior Requirements).
+        if tell and not self._cancelled and self._waiter.answer is None and self._method != "initialize":
+            self._cancelled = True
+            self._link.cancel(self.id, reason)
+
+    def _with_context(self, error: MCPClientError) -> MCPClientError:
+        stay_at_exit()
+        return error.during(
+            server=self._link.server,
+            method=self._method,
+            request_id=self.id,
+            elapsed=self._deadline.elapsed,
+            # What cannot be read came from a server that had the request.
+            outcome="unknown" if isinstance(error, MCPProtocolError) else None,
+        )
+
+
+def _reason(error: MCPClientError) -> str:
+    return "the call timed out" if isinstance(error, MCPTimeoutError) else "the caller gave up"

@@ -1,0 +1,1 @@
+"""HTTP: requests sent under a deadline, answers read within bounds."""

@@ -1,0 +1,230 @@
+"""What can go wrong in an exchange, and what it means to our caller: the one table of it.
+
+Runs on: the thread whose exchange failed.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import socket
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from traceback import clear_frames
+from typing import TYPE_CHECKING, Any, Optional, Type
+
+import requests
+import urllib3.exceptions
+from requests.structures import CaseInsensitiveDict
+
+from ...concurrency.deadline import Deadline
+from ...errors import (
+    AuthorizationError,
+    HTTPStatusError,
+    MCPClientError,
+    MCPClosedError,
+    MCPConnectionError,
+    MCPTimeoutError,
+)
+from ...escape import escape, excerpt
+from ...protocol.urls import public_url
+from .connections import StoppedBeforeSending
+from .exchange import CLOSED, EXPIRED, Exchange
+
+if TYPE_CHECKING:
+    from .response import Response
+
+__all__ = ["seconds_of_retry_after", "status_error", "translate"]
+
+_LONGEST_RETRY_AFTER = 3600.0
+# Never in an error: what a log must not hold.
+_SECRET_HEADERS = {"set-cookie", "mcp-session-id", "x-mcp-session-id", "authorization", "proxy-authenticate"}
+
+
+def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[Deadline]) -> MCPClientError:
+    """What an exception of requests, urllib3, http.client, ssl or the socket means to our caller: the one table of it.
+
+    The cause that is chained is the innermost one: the outer ones carry the URL with its query in their text.
+    """
+    cause = _innermost(exc)
+    where = public_url(url)
+    outcome = "unknown" if exchange.sent else "not_sent"
+    error: MCPClientError
+    if exchange.stopped == CLOSED or isinstance(cause, urllib3.exceptions.ClosedPoolError):
+        error = MCPClosedError("the client was closed while this call was under way", outcome=outcome)
+    elif exchange.stopped == EXPIRED or (
+        time.monotonic() >= exchange.deadline_at and not isinstance(cause, urllib3.exceptions.NewConnectionError)
+    ):
+        error = MCPTimeoutError(_too_late(exchange, deadline, where), outcome=outcome)
+    elif exchange.stopped is not None:
+        error = MCPConnectionError(f"the request was given up: {exchange.stopped}", outcome=outcome)
+    elif isinstance(cause, (urllib3.exceptions.NameResolutionError, socket.gaierror)):
+        error = MCPConnectionError(f"the host of {where} cannot be found; check the name", outcome="not_sent")
+    elif isinstance(cause, urllib3.exceptions.ConnectTimeoutError) and not isinstance(
+        cause, urllib3.exceptions.NewConnectionError
+    ):
+        error = MCPConnectionError(
+            f"no connection to {where} within the connect_timeout; check that the host is up and no firewall is "
+            "between",
+            outcome="not_sent",
+        )
+    elif isinstance(cause, (urllib3.exceptions.NewConnectionError, ConnectionRefusedError)):
+        error = MCPConnectionError(
+            f"cannot connect to {where}: {_reason(cause)}; check that the server is running there", outcome="not_sent"
+        )
+    elif isinstance(cause, (urllib3.exceptions.SSLError, ssl.SSLError, ssl.CertificateError)) and not exchange.sent:
+        error = MCPConnectionError(
+            f"no secure connection to {where}: {_reason(cause)}; verify= takes the path of a CA bundle",
+            outcome="not_sent",
+        )
+    elif _peer_has_vanished(cause):
+        error = MCPConnectionError(
+            f"the connection to {where} broke: nothing of the peer reaches this machine any more", outcome=outcome
+        )
+    elif isinstance(cause, (urllib3.exceptions.ReadTimeoutError, socket.timeout)):
+        error = MCPTimeoutError(_too_late(exchange, deadline, where), outcome=outcome)
+    elif isinstance(cause, urllib3.exceptions.LocationValueError):
+        error = MCPConnectionError(
+            f"the proxy on the way to {where} is no URL that can be used; check proxies= and the environment",
+            outcome="not_sent",
+        )
+    elif isinstance(cause, urllib3.exceptions.ProxyError):
+        error = MCPConnectionError(f"the proxy on the way to {where} refused: {_reason(cause)}", outcome=outcome)
+    elif isinstance(
+        cause, (urllib3.exceptions.HTTPError, requests.RequestException, http.client.HTTPException, OSError)
+    ):
+        error = MCPConnectionError(f"the connection to {where} broke: {_reason(cause)}", outcome=outcome)
+    elif isinstance(cause, (ValueError, AttributeError)) and exchange.connection is None:
+        error = MCPConnectionError(
+            f"the request to {where} could not be made: {excerpt(str(cause))}", outcome="not_sent"
+        )
+    else:
+        error = MCPConnectionError(f"the exchange with {where} failed: {type(cause).__name__}", outcome=outcome)
+    if isinstance(error, MCPConnectionError):
+        error.transient = _may_pass(cause)
+    # The latter quotes the whole URL, and its password with it.
+    if not isinstance(cause, (StoppedBeforeSending, urllib3.exceptions.LocationValueError)):
+        error.__cause__ = _harmless(cause)
+    return error
+
+
+def _harmless(cause: BaseException) -> BaseException:
+    """A cause as a traceback may print it: http.client quotes a status line as it came, control characters included."""
+    cause.args = tuple(escape(arg) if isinstance(arg, str) else arg for arg in cause.args)
+    return cause
+
+
+def _peer_has_vanished(cause: BaseException) -> bool:
+    """Whether TCP keepalive or its user timeout gave up.
+
+    Since Python 3.10 that is of the same class as a timeout that was set on the socket, which has no errno.
+    """
+    return any(isinstance(exc, OSError) and exc.errno == errno.ETIMEDOUT for exc in (cause, cause.__cause__))
+
+
+def _may_pass(cause: BaseException) -> bool:
+    """Whether a server that is being restarted, or a network that hiccups, could be the reason."""
+    if isinstance(cause, (urllib3.exceptions.NameResolutionError, urllib3.exceptions.SSLError, ssl.SSLError)):
+        return False
+    passing = (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError, http.client.HTTPException)
+    return isinstance(cause, (*passing, urllib3.exceptions.ProtocolError, OSError))
+
+
+def _too_late(exchange: Exchange, deadline: Optional[Deadline], where: str) -> str:
+    limit = f"within {deadline.timeout:g} s" if deadline is not None else "within the call's timeout"
+    return (
+        f"no answer from {where} {limit}; raise timeout= if it needs longer"
+        if exchange.sent
+        else f"no connection to {where} {limit}"
+    )
+
+
+def _innermost(exc: BaseException) -> BaseException:
+    """Unwrap what only repeats its cause.
+
+    What urllib3 had in its hands, the pool with its sockets and the headers with their secrets, is not for whoever
+    keeps the error.
+    """
+    for _ in range(8):
+        clear_frames(exc.__traceback__)
+        inner: Any = None
+        if isinstance(exc, urllib3.exceptions.MaxRetryError):
+            inner = exc.reason
+        elif isinstance(exc, requests.RequestException) or type(exc) is urllib3.exceptions.ProtocolError:
+            inner = next((arg for arg in reversed(exc.args) if isinstance(arg, BaseException)), None)
+        if inner is None:
+            break
+        exc = inner
+    exc.__context__ = None
+    if isinstance(exc, (requests.RequestException, urllib3.exceptions.HTTPError)):
+        # They refer to the request with its headers, or to the pool: neither belongs into a traceback's reach.
+        exc.__dict__.pop("request", None)
+        exc.__dict__.pop("response", None)
+        exc.__dict__.pop("pool", None)
+        if "url" in exc.__dict__:
+            exc.__dict__["url"] = None  # with its query; whoever pickles the exception looks for the attribute
+    return exc
+
+
+def _reason(cause: BaseException) -> str:
+    if isinstance(cause, urllib3.exceptions.NewConnectionError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, OSError) and cause.strerror:
+        return excerpt(cause.strerror)
+    text = str(cause)
+    return excerpt(text) if text and "://" not in text and "url" not in text else type(cause).__name__
+
+
+def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusError]] = None) -> HTTPStatusError:
+    """The error for a response with an error status; reads an excerpt of its body.
+
+    Parameters:
+        what: what was asked, as the beginning of the message: "opening the stream".
+        kind: the class to raise instead of the one that the status calls for.
+    """
+    status = response.status
+    body = response.excerpt()
+    hint = _HINTS.get(status, "")
+    if kind is None:
+        kind = AuthorizationError if status in (401, 403) else HTTPStatusError
+    # 503 too: a gateway says it of a server that broke off, and a server of a call that its end cut short.
+    outcome = "refused" if status < 500 else "unknown"
+    shown = (item for item in response.headers.items() if item[0].lower() not in _SECRET_HEADERS)
+    headers = {name: response.masked(value) for name, value in shown}
+    return kind(
+        f"{what} was answered with HTTP status {status}"
+        + (f"; {hint}" if hint else "")
+        + (f": {body!r}" if body else ""),
+        status=status,
+        headers=CaseInsensitiveDict(headers),
+        body=body,
+        retry_after=seconds_of_retry_after(response.headers.get("retry-after")),
+        outcome=outcome,
+        server=public_url(response.url),
+    )
+
+
+_HINTS = {
+    400: "the server does not take this request",
+    401: "the server wants credentials: pass auth=",
+    403: "the server does not allow this: check the credentials and the host name",
+    404: "nothing is there: check the path of the URL",
+    405: "the server does not take this method there: check the path of the URL",
+    429: "the server asks to slow down",
+    503: "the server is not available right now",
+}
+
+
+def seconds_of_retry_after(value: Optional[str]) -> Optional[float]:
+    """Seconds from a Retry-After header, a number or a date (RFC 9110, section 10.2.3), between 0 and an hour."""
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        seconds = (
+            float(text) if text.isascii() and text.isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
+        )
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)

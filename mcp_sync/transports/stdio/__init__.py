@@ -1,0 +1,1 @@
+"""A server as a child process: each message is one line."""

@@ -1,0 +1,176 @@
+"""What a child process writes, cut into lines: the messages of its stdout, and the log of its stderr.
+
+Runs on: the transport's reader thread for ``Lines``; its stderr thread for ``ServerLog``, whose tail any thread may ask
+for.
+"""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import sys
+from typing import List, Mapping
+
+from ...errors import MCPProtocolError
+from ...escape import escape, excerpt
+from ...protocol.messages import Message, encode
+
+__all__ = ["Lines", "ServerLog", "line_of"]
+
+# Pieces of a line that is not over yet are joined up to this many bytes.
+_PIECE = 65536
+# Of stderr, this much goes into errors; more is kept, so that no secret is cut in two before it is masked.
+_TAIL_BYTES = 2048
+# A longer line is logged in pieces.
+_LONGEST_LINE = 4096
+# A notebook is shown no more lines than this of one server.
+_MOST_SHOWN = 1000
+# Values of the server's environment that are shorter are words like "true", not secrets.
+_SHORTEST_SECRET = 6
+
+
+class Lines:
+    """Cuts one stream into lines, in linear time.
+
+    Parameters:
+        limit: the longest line in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # What came since the last line end: pieces of some size, joined only once.
+        self._rest: List[bytearray] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> List[bytes]:
+        """The lines that ``chunk`` completes, without their ends; what the stream's end cuts off is never returned.
+
+        Raises:
+            MCPProtocolError: a line is over the limit.
+        """
+        lines = chunk.split(b"\n")
+        if len(lines) > 1:
+            if self._rest:
+                lines[0] = b"".join([*self._rest, lines[0]])
+                self._rest.clear()
+            self._size = 0
+        self._keep(lines[-1])
+        if self._size > self._limit or max(map(len, lines)) > self._limit:
+            raise MCPProtocolError(
+                f"the server sent a message over the limit of {self._limit} bytes; raise max_message_bytes if that is "
+                "intended",
+                outcome="unknown",
+            )
+        return lines[:-1]
+
+    def _keep(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._rest and len(self._rest[-1]) < _PIECE:
+            self._rest[-1] += piece
+        elif piece:
+            self._rest.append(bytearray(piece))
+
+
+class ServerLog:
+    """What a server writes to stderr: its end, for errors, and each line, for the log.
+
+    In a notebook there is no terminal that anybody looks at: where logging is not configured, the lines are shown below
+    the cell.
+
+    Parameters:
+        log: gets the lines, at INFO.
+        server: its name.
+        env: the environment that the server was given; its values are masked.
+    """
+
+    def __init__(self, log: logging.Logger, server: str, env: Mapping[str, str]) -> None:
+        self.server = server
+        self._log = log
+        # A value of several lines is masked line by line too, since that is how it is logged.
+        parts = ((part, f"${name}") for name, value in env.items() for part in (*value.splitlines(), value))
+        secrets = {part: name for part, name in parts if len(part) >= _SHORTEST_SECRET}
+        self._secrets = sorted(secrets.items(), key=lambda secret: -len(secret[0]))
+        # In bytes: what ends a piece may be the beginning of the longest of them.
+        self._longest = max((len(part.encode("utf-8", "replace")) for part in secrets), default=0)
+        self._last = b""
+        self._dropped = False
+        self._line = b""
+        self._shown = 0
+
+    def wrote(self, chunk: bytes) -> None:
+        kept = 2 * _TAIL_BYTES + self._longest
+        self._dropped = self._dropped or len(self._last) + len(chunk) > kept
+        self._last = (self._last + chunk[-kept:])[-kept:]
+        if not self._log.isEnabledFor(logging.INFO) and not self._is_for_cell:
+            return
+        lines = (self._line + chunk).split(b"\n")
+        self._line = lines.pop()
+        for line in lines:
+            self._say(line)
+        if len(self._line) > _LONGEST_LINE + self._longest:
+            # The end waits for the next piece: a secret may just have begun there.
+            text = self.masked(self._line.decode("utf-8", "replace")).encode("utf-8")
+            cut = max(len(text) - self._longest, 0)
+            self._say(text[:cut])
+            self._line = text[cut:]
+
+    def flush(self) -> None:
+        """There is no more."""
+        self._say(self._line)
+        self._line = b""
+
+    def _say(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip()
+        if text:
+            try:
+                text = excerpt(self.masked(text), _LONGEST_LINE)
+                self._log.info("%s: %s", self.server, text)
+                if self._is_for_cell:
+                    self._show(text)
+            # A filter of the user's that fails must not fill the server's pipe.
+            except Exception:  # noqa: BLE001, S110  # nosec B110  # see above
+                pass
+
+    @property
+    def _is_for_cell(self) -> bool:
+        in_notebook = hasattr(builtins, "__IPYTHON__") and "ipykernel" in sys.modules
+        return in_notebook and self._shown <= _MOST_SHOWN and not self._log.hasHandlers()
+
+    def _show(self, text: str) -> None:
+        self._shown += 1
+        what = (
+            text if self._shown <= _MOST_SHOWN else "... the rest is not shown; logging.basicConfig(level=20) shows it"
+        )
+        sys.stderr.write(f"{self.server}: {what}\n")
+
+    def masked(self, text: str) -> str:
+        """``text`` with the values of the environment replaced by their names."""
+        for value, name in self._secrets:
+            text = text.replace(value, name)
+        return text
+
+    def tail(self) -> str:
+        """The last 2 kB, to be added to an error's text."""
+        text = self._last.decode("utf-8", "replace").replace("\r\n", "\n")
+        if self._dropped:
+            text = self._without_the_end_of_a_secret(text)
+        text = self.masked(text)
+        text = escape(text.encode("utf-8")[-_TAIL_BYTES:].decode("utf-8", "ignore")).strip()
+        return f"; it wrote to stderr:\n{text}" if text else "; it wrote nothing to stderr"
+
+    def _without_the_end_of_a_secret(self, text: str) -> str:
+        """What was dropped may have taken the beginning of a secret with it, so that nothing masks the rest."""
+        cut = 0
+        for value, _ in self._secrets:
+            sizes = range(min(len(value) - 1, len(text)), 0, -1)
+            cut = max(cut, next((size for size in sizes if text.startswith(value[-size:])), 0))
+        return text[cut:]
+
+
+def line_of(message: Message) -> bytes:
+    """``message`` as it goes to a server's stdin."""
+    line = encode(message)
+    if b"\xe2\x80" in line:
+        # Legal in JSON, but Node's readline ends a line at them too: U+2028 and U+2029.
+        line = line.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return line + b"\n"

@@ -1,0 +1,310 @@
+"""The three pipes of a child process: waiting for bytes with a limit.
+
+Runs on: the transport's reader thread for ``read`` and ``close``; its stderr thread for ``read_stderr`` and
+``close_stderr``; one sending thread at a time for ``write``; any thread for ``wake``.
+
+Where there is ``poll``, nothing in here blocks: each wait is for a pipe, the child's exit (a pidfd) or ``wake``, and
+has a time limit. Windows cannot wait for a pipe: there a thread of its own blocks in each, and is freed when the child
+is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import sys
+import threading
+import weakref
+from typing import Any, Optional, Set, Union
+
+from ...concurrency.events import Event
+from ...concurrency.forks import in_child
+from ...concurrency.signals import from_signal_handler
+
+__all__ = ["CAN_POLL", "Descriptors", "Pipes", "PolledPipes", "PumpedPipes"]
+
+CAN_POLL = hasattr(select, "poll") and sys.platform != "win32"
+# What a pipe of Linux holds.
+_CHUNK = 65536
+# Without a pidfd (macOS, old kernels) a read ends this often, so that its caller can look for the child's exit.
+_LOOK_SECONDS = 0.1
+
+
+class Descriptors:
+    """File descriptors that are ours to close, each once: by the thread that uses it, or in a forked process."""
+
+    def __init__(self) -> None:
+        self._open: Set[int] = set()
+        _all.add(self)
+
+    def add(self, *descriptors: Optional[int]) -> None:
+        self._open.update(fd for fd in descriptors if fd is not None)
+
+    def close(self, *descriptors: Optional[int]) -> None:
+        for fd in descriptors:
+            if fd is not None and fd in self._open:
+                # In this order: a fork in between must not find a number here that is somebody else's by now.
+                self._open.discard(fd)
+                os.close(fd)
+
+    def close_all(self) -> None:
+        self.close(*self._open)
+
+
+# Those of this process, for a fork.
+_all: weakref.WeakSet[Descriptors] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """A server's stdin ends when the last copy is closed, and the parent's must be the last."""
+    for descriptors in list(_all):
+        descriptors.close_all()
+
+
+in_child(_after_fork_in_child)
+
+
+class PolledPipes:
+    """Pipes that are waited for with ``poll``.
+
+    Attributes:
+        written: how many bytes went into stdin.
+        in_doubt: whether nobody can tell if there were more.
+        ended: whether stdout has come to its end.
+
+    Parameters:
+        fds: gets the descriptors that are opened here; the three are in it.
+        pid: of the child.
+    """
+
+    def __init__(self, fds: Descriptors, stdin: int, stdout: int, stderr: int, pid: int) -> None:
+        self.written = 0
+        self.in_doubt = False
+        self.ended = False
+        self._fds = fds
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
+        # Guards the wake pipe's closing against ``wake``. Reentrant, because a finalizer that wakes may run inside.
+        self._guard = threading.RLock()
+        # A byte in it, which nobody takes out, frees everybody who waits, now and later.
+        self._wake_read, self._wake_write = os.pipe()
+        fds.add(self._wake_read, self._wake_write)
+        os.set_blocking(self._wake_write, False)
+        os.set_blocking(stdin, False)
+        # One for the reader and one for the stderr thread: each closes its own.
+        self._exit, self._exit_too = _open_pidfd(pid), _open_pidfd(pid)
+        fds.add(self._exit, self._exit_too)
+        self._reading = _poller(stdout, self._wake_read, self._exit)
+        self._reading_stderr = _poller(stderr, self._exit_too)
+        self._writing = _poller(self._wake_read)
+        self._writing.register(stdin, select.POLLOUT)
+
+    def read(self, seconds: float) -> Optional[bytes]:
+        """What has come from stdout; b"" at its end; None when ``seconds`` passed, the child exited, or ``wake`` was
+        called, each of the latter two once.
+        """
+        data = _read(self._stdout, self._reading, self._exit, seconds)
+        if data == b"":
+            self.ended = True
+        return data
+
+    def read_stderr(self, seconds: float) -> Optional[bytes]:
+        """The same for stderr, which ``wake`` does not touch."""
+        return _read(self._stderr, self._reading_stderr, self._exit_too, seconds)
+
+    def write(self, data: memoryview, seconds: float) -> None:
+        """Write as much as the pipe takes at once, waiting for room if there is none; ``written`` says how much.
+
+        Raises:
+            OSError: the other end is closed.
+        """
+        if not self._write_some(data) and self._writing.poll(_milliseconds(seconds)):
+            self._write_some(data)
+
+    def _write_some(self, data: memoryview) -> bool:
+        # A signal handler can raise right after the system call, before its result is seen.
+        self.in_doubt = True
+        try:
+            count = os.write(self._stdin, data)
+        except OSError as exc:
+            if isinstance(exc, BlockingIOError):
+                self.in_doubt = False
+                return False
+            self.in_doubt = from_signal_handler(exc) is not None
+            raise
+        self.written += count
+        self.in_doubt = False
+        return True
+
+    def unread(self) -> Optional[int]:
+        """How many bytes lie in stdin, not read yet; None where the system does not tell. Any thread."""
+        if sys.platform != "linux":
+            return None  # elsewhere the end that writes is not told what the other has read
+        import fcntl
+        import termios
+
+        count = bytearray(4)
+        try:
+            fcntl.ioctl(self._stdin, termios.FIONREAD, count)
+        except OSError:
+            return None  # it was closed meanwhile
+        return int.from_bytes(count, sys.byteorder)
+
+    def wake(self) -> None:
+        """Free everybody who waits for stdin or stdout. Any thread; does not block."""
+        with self._guard:
+            if self._wake_write >= 0:
+                try:
+                    os.write(self._wake_write, b"\0")
+                except BlockingIOError:
+                    pass  # full of wakes
+
+    def disown(self) -> None:
+        """This process was forked from the one that has the child: the numbers may be somebody else's soon."""
+        self._wake_write = -1
+
+    def close_stdin(self) -> None:
+        self._fds.close(self._stdin)
+
+    def close_stderr(self) -> None:
+        self._fds.close(self._stderr, self._exit_too)
+
+    def close(self) -> None:
+        """Close the rest."""
+        self._fds.close(self._stdout, self._exit)
+        with self._guard:
+            descriptors = self._wake_read, self._wake_write
+            self._wake_write = -1
+            self._fds.close(*descriptors)
+
+
+def _open_pidfd(pid: int) -> Optional[int]:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None  # an old kernel, a sandbox, or somebody has reaped our child already
+
+
+def _poller(*descriptors: Optional[int]) -> Any:
+    poller = select.poll()
+    for fd in descriptors:
+        if fd is not None:
+            poller.register(fd, select.POLLIN)
+    return poller
+
+
+def _read(fd: int, poller: Any, exit_fd: Optional[int], seconds: float) -> Optional[bytes]:
+    data: Optional[bytes] = None
+    if exit_fd is None:
+        seconds = min(seconds, _LOOK_SECONDS)
+    for ready, _ in poller.poll(_milliseconds(seconds)):
+        if ready == fd:
+            data = os.read(fd, _CHUNK)
+        if ready != fd or not data:
+            poller.unregister(ready)  # it stays ready, and has nothing more to say
+    return data
+
+
+def _milliseconds(seconds: float) -> float:
+    return min(seconds * 1000.0, 1e9)
+
+
+class PumpedPipes:
+    """Pipes that cannot be waited for: one thread blocks in stdout, one in stdin, the stderr thread in stderr. See
+    ``PolledPipes``.
+
+    These threads end because the child does, and its end of each pipe is closed then.
+    """
+
+    def __init__(self, fds: Descriptors, stdin: int, stdout: int, stderr: int) -> None:
+        self.written = 0
+        self.in_doubt = False
+        self.ended = False
+        self._fds = fds
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
+        self._chunks: queue.Queue[bytes] = queue.Queue(4)
+        # What is to be written; None ends the thread that writes, which closes stdin.
+        self._jobs: queue.SimpleQueue[Optional[memoryview]] = queue.SimpleQueue()
+        self._failure: Optional[OSError] = None
+        # Set when a job is done, and by ``wake``.
+        self._done = Event()
+        self._woken = False
+        self._closed = False
+        for pump in (self._pump_out, self._pump_in):
+            threading.Thread(target=pump, name="mcp-sync-pump", daemon=True).start()
+
+    def _pump_out(self) -> None:
+        data = b"-"
+        while data and not self._closed:
+            data = _read_blocking(self._stdout)
+            while not self._closed:
+                try:
+                    self._chunks.put(data, timeout=_LOOK_SECONDS)
+                    break
+                except queue.Full:
+                    continue
+        self._fds.close(self._stdout)
+
+    def _pump_in(self) -> None:
+        for job in iter(self._jobs.get, None):
+            rest = job
+            try:
+                while rest:
+                    count = os.write(self._stdin, rest)
+                    self.written += count
+                    rest = rest[count:]
+            except OSError as exc:
+                self._failure = exc
+            self.in_doubt = False
+            self._done.set()
+        self._fds.close(self._stdin)
+
+    def read(self, seconds: float) -> Optional[bytes]:
+        try:
+            data = self._chunks.get(timeout=min(seconds, _LOOK_SECONDS))
+        except queue.Empty:
+            return None
+        if not data:
+            self.ended = True
+        return data
+
+    def read_stderr(self, seconds: float) -> Optional[bytes]:
+        return _read_blocking(self._stderr)
+
+    def write(self, data: memoryview, seconds: float) -> None:
+        self._done.clear()  # what an earlier one left
+        self.in_doubt = True
+        self._jobs.put(data)
+        if not self._woken:
+            self._done.wait(seconds)
+        if self._failure is not None:
+            raise self._failure
+
+    def unread(self) -> Optional[int]:
+        return None
+
+    def wake(self) -> None:
+        self._woken = True
+        self._done.set()
+
+    def close_stdin(self) -> None:
+        self._jobs.put(None)
+
+    def close_stderr(self) -> None:
+        self._fds.close(self._stderr)
+
+    def close(self) -> None:
+        self._closed = True
+        self._jobs.put(None)
+
+
+def _read_blocking(fd: int) -> bytes:
+    try:
+        return os.read(fd, _CHUNK)
+    except OSError:
+        return b""
+
+
+Pipes = Union[PolledPipes, PumpedPipes]

@@ -1,0 +1,395 @@
+"""The stdio binding (every revision, Transports, stdio): the server is a child process, and each message is one line.
+
+Runs on: one reader thread per transport, which starts the child, reads it, ends it and reaps it; one thread that
+drains the child's stderr; ``send`` on any number of calling threads.
+
+The reader thread ends because every wait in it does: for the child's stdout or exit, or for ``interrupt``, whichever
+comes first; once the child is being ended each step has its time, and the last one is SIGKILL. The stderr thread ends
+when stderr does, or a moment after the child has exited, whoever else may still hold the pipe.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import PurePath
+from typing import Callable, List, Mapping, Optional
+
+from ...concurrency.deadline import Deadline
+from ...concurrency.events import Event
+from ...concurrency.threads import join
+from ...config import MCPClientConfig
+from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPProtocolError, MCPTimeoutError
+from ...escape import escape, excerpt
+from ...protocol.messages import Message, decode
+from ..base import Delivery, Sink
+from .child import Child, Line, environment, start_error
+from .lines import Lines, ServerLog, line_of
+
+__all__ = ["StdioTransport"]
+
+# By the name of the package, which programs know: the server's stderr goes there.
+_log = logging.getLogger(__package__)
+
+# When a child ends by itself, or is beyond use, everybody is told within half a second: its last words have this long
+# to arrive, and what it started has this long after SIGTERM.
+_GRACE = 0.15
+# How often the reader looks at the clock while it ends a child.
+_TICK = 0.02
+# A caller who meets a dead child waits this long for the reader to find out why it died.
+_VERDICT_SECONDS = 0.5
+# So long after its stdin was closed a server is asked to end, and so long after that it is killed, if the deadline
+# allows: the specification leaves the times open (2025-11-25, Lifecycle, Shutdown, stdio).
+_PATIENCE = 2.0
+
+
+class StdioTransport:
+    """A server that this process starts, and that ends with it.
+
+    What the server writes to stderr is its log: each line goes, escaped, to the logger ``mcp_sync.transports.stdio``
+    at INFO. So ``logging.basicConfig(level=logging.INFO)`` shows it, and a program that configures no logging stays
+    quiet; only in a notebook the lines are shown below the cell then. The last 2 kB also go into the error when the
+    server ends. The values of ``env`` are masked in all of them.
+
+    Parameters:
+        argv: the command, which is looked up on the PATH that the server gets, and its arguments.
+        config: ``env`` and ``cwd`` are the server's.
+        sink: where what arrives goes.
+    """
+
+    name = "stdio"
+    closing_cancels = False
+    has_headers = False
+    heard_at: Optional[float] = None
+    aside_is_open = False
+
+    def __init__(self, argv: List[str], config: MCPClientConfig, sink: Sink) -> None:
+        self._argv = argv
+        self._config = config
+        self._sink = sink
+        self._pid = os.getpid()
+        self._server_log = ServerLog(_log, escape(PurePath(argv[0]).name), config.env)
+        self.aside_settled = Event()
+        self.aside_settled.set()
+        # Guards the three below.
+        self._guard = threading.RLock()
+        self._child: Optional[Child] = None
+        # Why nothing can be sent any more: the first reason stays.
+        self._cause: Optional[MCPClientError] = None
+        # When the child must be gone, if somebody closes.
+        self._end_at = math.inf
+        self._reader: Optional[threading.Thread] = None
+        self._drainer: Optional[threading.Thread] = None
+        # Set when the child runs, or never will.
+        self._started = Event()
+        # Set when all is known about the end, with ``_verdict``.
+        self._ended = Event()
+        self._verdict: Optional[MCPClientError] = None
+        self._heard = False
+        # The first line that is no message is worth a warning.
+        self._noise_level = logging.WARNING
+
+    @property
+    def session_id(self) -> Optional[str]:
+        return None
+
+    @property
+    def has_read(self) -> bool:
+        """Whether the server has read all that it was sent, as far as the system can tell; True where it cannot."""
+        child = self._child
+        return child is None or child.pipes.unread() in (None, 0)
+
+    # Opening
+
+    def open(self, deadline: Deadline) -> None:
+        """Start the server.
+
+        Raises:
+            MCPConnectionError: it cannot be started, or ended at once.
+            MCPTimeoutError: starting it takes too long.
+        """
+        try:
+            error = self._cause or self._start_reader()
+            if error is None:
+                self._started.wait(deadline.remaining)
+        except BaseException:
+            self.interrupt()
+            raise
+        if error is not None:
+            self._sink.lost(error)
+        elif self._started.is_set():
+            error = self._verdict
+        else:
+            late = f"the server was not started within {deadline.timeout:g} s"
+            self._give_up(MCPTimeoutError(late, outcome="not_sent"))
+            error = self._cause
+        if error is not None:
+            raise _copy(error, "not_sent")
+
+    def _start_reader(self) -> Optional[MCPClientError]:
+        self._reader = threading.Thread(target=self._run, name="mcp-sync-reader", daemon=True)
+        try:
+            self._reader.start()
+        except RuntimeError as exc:
+            return MCPConnectionError(f"no thread could be started for the server: {exc}", outcome="not_sent")
+        return None
+
+    def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
+        """Nothing changes: this binding has no headers, and one stream for as long as the child lives."""
+
+    def listen_aside(self, deadline: Deadline) -> None:
+        """Nothing to do: everything comes on the one stream."""
+
+    # The reader thread
+
+    def _run(self) -> None:
+        verdict = self._guarded(self._live)
+        child = self._child
+        if child is not None:
+            # Until the obituary is written, senders wait for it.
+            self._give_up(verdict or MCPConnectionError("the server ended", outcome="unknown"))
+            verdict = self._guarded(lambda: self._end(child, verdict))
+        assert verdict is not None  # nosec B101  # a child that could not be started is one
+        with self._guard:
+            self._verdict = verdict
+            if self._cause is None:
+                self._cause = verdict
+        # In this order: a sender who is woken may try again at once, and must find the session lost.
+        self._sink.lost(verdict)
+        self._ended.set()
+        self._started.set()
+
+    def _guarded(self, step: Callable[[], Optional[MCPClientError]]) -> Optional[MCPClientError]:
+        try:
+            return step()
+        except MCPClientError as exc:
+            return exc
+        except Exception as exc:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+            _log.exception("the reader of %s failed", self._server_log.server)
+            error = MCPConnectionError(f"the reader failed: {type(exc).__name__}", outcome="unknown")
+            error.__cause__ = exc
+            return error
+
+    def _live(self) -> Optional[MCPClientError]:
+        """Start the child and read it to its end. Returns why it must end, if it did not by itself."""
+        if self._cause is None:
+            self._pump(self._start())
+        return self._cause
+
+    def _start(self) -> Child:
+        problem: Exception
+        try:
+            child = Child(self._argv, environment(self._config.env), self._config.cwd)
+        except (OSError, ValueError) as exc:
+            problem = exc
+        else:
+            with self._guard:
+                self._child = child
+                if self._cause is not None:
+                    child.pipes.wake()
+            thread = threading.Thread(target=self._drain, args=(child,), name="mcp-sync-stderr", daemon=True)
+            thread.start()
+            self._drainer = thread
+            _log.debug("%s was started as process %d", self._server_log.server, child.pid)
+            self._started.set()
+            return child
+        raise start_error(problem, self._argv[0], self._config.cwd)
+
+    def _pump(self, child: Child) -> None:
+        """Read until there is no more, or a reason to stop."""
+        pipes, lines = child.pipes, Lines(self._config.max_message_bytes)
+        until = math.inf
+        while self._cause is None and not pipes.ended and time.monotonic() < until:
+            chunk = pipes.read(math.inf if until == math.inf else _TICK)
+            if chunk:
+                messages = [message for line in lines.feed(chunk) for message in self._decode(line)]
+                if messages:
+                    self._heard = True
+                    self._sink.arrived(messages)
+            elif until != math.inf:
+                return
+            if until == math.inf and child.look():
+                # All that it has written is there by now; somebody else may hold the pipe open for ever, or write on.
+                until = time.monotonic() + _GRACE
+
+    def _decode(self, line: bytes) -> List[Message]:
+        line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line or line.isspace():
+            return []
+        if line.lstrip()[:1] in (b"{", b"["):
+            with suppress(MCPProtocolError):
+                return decode(line)
+            with suppress(MCPProtocolError):
+                return decode(line.decode("utf-8", "replace"))
+        text = excerpt(self._server_log.masked(line[:10_000].decode("utf-8", "replace").rstrip()))
+        level, self._noise_level = self._noise_level, logging.DEBUG
+        _log.log(level, "%s wrote to stdout what is no message; it is skipped: %s", self._server_log.server, text)
+        return []
+
+    # Ending, on the reader thread
+
+    def _end(self, child: Child, why: Optional[MCPClientError]) -> MCPClientError:
+        """End the child, all that it started, and the stderr thread. Returns ``why``, or what is to be said of it."""
+        child.stdin.close(_GRACE)
+        is_close = isinstance(self._cause, MCPClosedError)
+        began = time.monotonic()
+        steps: List[Callable[[], None]] = [child.kill, child.terminate]
+        while not child.look():
+            passed = time.monotonic() - began
+            pause = min(_PATIENCE, 0.4 * max(0.0, self._end_at - began)) if is_close else _GRACE
+            while steps and passed >= pause * (3 - len(steps)):
+                steps.pop()()
+            if not steps and passed >= 2 * pause + _PATIENCE:
+                break
+            child.pipes.read(_TICK)  # what it says has nobody to go to any more, but a full pipe would keep it
+        self._end_the_rest(child, min(1.0, 0.4 * max(0.0, self._end_at - time.monotonic())) if is_close else _GRACE)
+        if not child.reap():
+            _log.warning("process %d of %s is still there after SIGKILL", child.pid, self._server_log.server)
+        if self._drainer is not None:
+            join(self._drainer, _GRACE)
+        else:
+            child.pipes.close_stderr()
+        child.pipes.close()
+        return why or self._obituary(child, ended_by_itself=len(steps) == 2)
+
+    def _end_the_rest(self, child: Child, grace: float) -> None:
+        """What the child started may hold its pipes, and have something to finish."""
+        child.terminate()
+        until = time.monotonic() + grace
+        drainer = self._drainer
+        while time.monotonic() < until:
+            if not child.pipes.ended:
+                child.pipes.read(_TICK)
+            elif drainer is not None and drainer.is_alive():
+                join(drainer, _TICK)
+            else:
+                break
+        child.kill()
+
+    def _obituary(self, child: Child, ended_by_itself: bool) -> MCPClientError:
+        what = child.how() if ended_by_itself else "closed its stdout but did not exit, so it was ended"
+        when = "" if self._heard else " before it sent anything; try the command by hand"
+        return MCPConnectionError(f"the server {what}{when}{self._server_log.tail()}", outcome="unknown")
+
+    # The stderr thread
+
+    def _drain(self, child: Child) -> None:
+        until = math.inf
+        try:
+            while time.monotonic() < until:
+                chunk = child.pipes.read_stderr(max(0.0, until - time.monotonic()))
+                if chunk:
+                    self._server_log.wrote(chunk)
+                elif chunk is not None:
+                    break
+                if until == math.inf and child.look():
+                    until = time.monotonic() + _GRACE
+            self._server_log.flush()
+        finally:
+            child.pipes.close_stderr()
+
+    # Sending
+
+    def send(
+        self,
+        message: Message,
+        deadline: Deadline,
+        delivery: Optional[Delivery] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        """Write one message; the answer, if there is one, comes on the stream.
+
+        A message of which only a part could be written ends the stream for everybody: the next one must not go on in
+        the middle of its line.
+
+        Raises:
+            MCPConnectionError, MCPClosedError: the server is not there any more.
+            MCPTimeoutError: it does not read.
+        """
+        data = line_of(message)
+        if self._pid != os.getpid():
+            raise MCPClosedError("the server belongs to the process that this one was forked from", outcome="not_sent")
+        child, cause = self._child, self._cause
+        if child is None or cause is not None:
+            raise self._why("not_sent", deadline)
+        line = Line(data)
+        try:
+            child.stdin.write(line, deadline, self._is_over)
+        finally:
+            if line.is_cut:
+                text = "the server stopped reading in the middle of a message"
+                self._give_up(MCPConnectionError(text, outcome="unknown"))
+        if line.is_whole:
+            return
+        outcome = "unknown" if line.written or line.in_doubt else "not_sent"
+        if line.refused or (line.had_turn and not deadline.expired):
+            raise self._why(outcome, deadline)
+        problem = "other messages kept stdin" if not line.had_turn else "the server did not read its stdin"
+        ends = "; it is ended, because a message was written in part" if outcome == "unknown" else ""
+        raise MCPTimeoutError(f"{problem} for {deadline.elapsed:.1f} s{ends}", outcome=outcome)
+
+    def _is_over(self) -> bool:
+        return self._cause is not None
+
+    def _why(self, outcome: str, deadline: Deadline) -> MCPClientError:
+        """Why nothing can be sent."""
+        if not isinstance(self._cause, MCPClosedError):
+            self._ended.wait(min(_VERDICT_SECONDS, deadline.remaining))
+        if self._verdict is None:
+            self._give_up(MCPConnectionError("the server closed its stdin, so nothing can be sent", outcome="unknown"))
+        error = self._verdict or self._cause
+        assert error is not None  # nosec B101  # it was given up
+        return _copy(error, outcome)
+
+    # Ending
+
+    def _give_up(self, cause: MCPClientError) -> None:
+        """Nothing is sent any more, because of ``cause``: free everybody who is blocked. Any thread; does not block."""
+        with self._guard:
+            if self._cause is None:
+                self._cause = cause
+                self._end_at = min(self._end_at, time.monotonic() + self._config.close_timeout)
+            child = self._child
+        if child is not None:
+            child.pipes.wake()
+
+    def disown(self) -> None:
+        """This process was forked from the one that started the server."""
+        self._child = None
+        if self._cause is None:
+            self._cause = MCPClosedError(
+                "the server belongs to the process that this one was forked from", outcome="not_sent"
+            )
+        self._ended.set()
+        self._started.set()
+
+    def interrupt(self) -> None:
+        # A forked process shares the pipes, but the server is its parent's.
+        if self._pid == os.getpid():
+            self._give_up(MCPClosedError("the client was closed while this call was under way", outcome="unknown"))
+
+    def close(self, deadline: Deadline) -> None:
+        """End the server: its stdin is closed, then it is asked to end, then killed, with all that it started."""
+        if self._pid != os.getpid():
+            return
+        with self._guard:
+            self._end_at = min(self._end_at, deadline.at)
+        self.interrupt()
+        threads = [thread for thread in (self._reader, self._drainer) if thread is not None]
+        if threading.current_thread() in threads:
+            return  # they end each other, once this one goes on
+        for thread in threads:
+            join(thread, deadline.remaining)
+        child = self._child
+        if child is not None and deadline.expired and any(thread.is_alive() for thread in threads):
+            child.kill()  # whatever holds the reader up, the server must not stay
+
+
+def _copy(error: MCPClientError, outcome: str) -> MCPClientError:
+    twin = error.again()
+    twin.outcome = outcome
+    return twin

@@ -1,0 +1,330 @@
+"""Sending and reading over HTTP: what goes out, what each failure is called, and when a connection is kept."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import pickle
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Callable, cast
+
+import pytest
+import requests
+import urllib3
+from urllib3.exceptions import (
+    ClosedPoolError,
+    ConnectTimeoutError,
+    IncompleteRead,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+)
+
+from mcp_sync import (
+    MCPClientConfig,
+    MCPClientError,
+    MCPClosedError,
+    MCPConnectionError,
+    MCPTimeoutError,
+    MCPUsageError,
+)
+from mcp_sync.concurrency.deadline import Deadline
+from mcp_sync.transports.http import connections
+from mcp_sync.transports.http.exchange import ANSWERED, CLOSED, EXPIRED, Exchange
+from mcp_sync.transports.http.failures import translate
+from mcp_sync.transports.http.sender import HTTP
+from tests.support.clock import LONG, within
+from tests.support.fault_server import ALWAYS, FaultServer, hold, status
+
+MakeHTTP = Callable[..., HTTP]
+
+
+@pytest.fixture
+def make_http(server: FaultServer) -> Iterator[MakeHTTP]:
+    """Makes what sends requests to ``server``."""
+    made: list[HTTP] = []
+
+    def make(**given: Any) -> HTTP:
+        live = {name: given.pop(name) for name in ("auth", "headers", "session") if name in given}
+        made.append(HTTP(MCPClientConfig(**given), server.url + "/x", **live))
+        return made[-1]
+
+    yield make
+    for http_ in made:
+        http_.close()
+
+
+@pytest.fixture
+def answering(server: FaultServer) -> FaultServer:
+    """A server that answers anything at /x with its own method."""
+    server.instead(
+        lambda request: request.path == "/x", lambda wire, request: wire.respond(200, request.method), ALWAYS
+    )
+    return server
+
+
+def fetch(http_: HTTP, url: str, method: str = "POST", body: bytes = b"{}", timeout: float = LONG) -> bytes:
+    response = http_.send(method, url, {}, body if method == "POST" else None, Deadline(timeout))
+    try:
+        return response.read(1_000_000)
+    finally:
+        response.close()
+
+
+# Connections
+
+
+def test_one_connection_is_used_again_and_again(answering: FaultServer, make_http: MakeHTTP) -> None:
+    http_ = make_http()
+    for _ in range(10):
+        assert fetch(http_, answering.url + "/x") == b"POST"
+    assert answering.connections == 1
+
+
+def test_head_and_body_leave_together(answering: FaultServer, make_http: MakeHTTP) -> None:
+    """Two packets would wait for each other where the server does not switch Nagle's delay off."""
+    sent: list[int] = []
+    real = urllib3.connection.HTTPConnection.send
+
+    def send(self: Any, data: Any) -> None:
+        sent.append(len(data))
+        real(self, data)
+
+    http_ = make_http()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(urllib3.connection.HTTPConnection, "send", send)
+        fetch(http_, answering.url + "/x", body=b"x" * 1000)
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 131072, 131073, 1_000_000])
+def test_a_body_of_any_size_arrives_whole(size: int, answering: FaultServer, make_http: MakeHTTP) -> None:
+    body = bytes(range(256)) * (size // 256 + 1)
+    fetch(make_http(), answering.url + "/x", body=body[:size])
+    assert answering.requests[0].body == body[:size]
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    answering: FaultServer, make_http: MakeHTTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http_ = make_http()
+    fetch(http_, answering.url + "/x")
+    monkeypatch.setattr(connections, "_IDLE_SECONDS", 0.0)
+    fetch(http_, answering.url + "/x")
+    assert answering.connections == 2
+
+
+def test_a_response_that_was_not_read_to_its_end_costs_its_connection_and_no_other(
+    answering: FaultServer, make_http: MakeHTTP
+) -> None:
+    http_ = make_http()
+    answering.instead(lambda request: request.path == "/big", status(200, b"x" * 100_000), ALWAYS)
+    response = http_.send("GET", answering.url + "/big", {}, None, Deadline(LONG))
+    next(response.chunks())
+    response.close()
+    response.close()
+    assert fetch(http_, answering.url + "/x") == b"POST"
+
+
+def test_close_closes_idle_connections_at_once(answering: FaultServer, make_http: MakeHTTP) -> None:
+    http_ = make_http()
+    fetch(http_, answering.url + "/x")
+    http_.close()
+    http_.close()
+    answering.wait_until(lambda: not answering._wires, "the connection is closed")
+    with pytest.raises(MCPClosedError) as caught:
+        fetch(http_, answering.url + "/x")
+    assert caught.value.outcome == "not_sent"
+
+
+def test_a_session_that_the_user_brought_is_used_and_left_open(answering: FaultServer, make_http: MakeHTTP) -> None:
+    with requests.Session() as session:
+        session.headers["X-Mine"] = "1"
+        http_ = make_http(session=session)
+        fetch(http_, answering.url + "/x")
+        http_.close()
+        assert session.post(answering.url + "/x").status_code == 200
+    assert [request.headers["x-mine"] for request in answering.requests] == ["1", "1"]
+
+
+def test_an_interrupt_never_hits_the_request_that_got_the_connection_next(
+    answering: FaultServer, make_http: MakeHTTP
+) -> None:
+    http_ = make_http()
+    first = Exchange(0.0)
+    response = http_.send("POST", answering.url + "/x", {}, b"1", Deadline(LONG), exchange=first)
+    response.read(100)
+    response.close()
+    second = http_.send("POST", answering.url + "/x", {}, b"2", Deadline(LONG))
+    first.stop(CLOSED)
+    assert second.read(100) == b"POST"
+    second.close()
+    assert answering.connections == 1
+
+
+def test_an_exchange_that_was_stopped_before_it_was_sent_sends_nothing(
+    answering: FaultServer, make_http: MakeHTTP
+) -> None:
+    exchange = Exchange(0.0)
+    exchange.stop(CLOSED)
+    with pytest.raises(MCPClosedError) as caught:
+        make_http().send("POST", answering.url + "/x", {}, b"1", Deadline(LONG), exchange=exchange)
+    assert caught.value.outcome == "not_sent"
+    assert answering.requests == []
+
+
+def test_stopping_frees_who_waits_for_the_head_and_who_reads_the_body(server: FaultServer, make_http: MakeHTTP) -> None:
+    def half(wire: Any, request: Any) -> None:
+        wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345")
+        wire.hold()
+
+    server.instead(lambda request: request.path == "/head", hold)
+    server.instead(lambda request: request.path == "/body", half)
+    for path in ("/head", "/body"):
+        http_ = make_http()
+        failures: list[BaseException] = []
+
+        def run(http_: HTTP = http_, path: str = path, failures: list[BaseException] = failures) -> None:
+            try:
+                fetch(http_, server.url + path)
+            except MCPClientError as exc:
+                failures.append(exc)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        server.wait_until(lambda path=path: any(request.path == path for request in server.requests))  # type: ignore[misc]
+        with within():
+            http_.interrupt()
+            thread.join(10)
+        assert [type(failure) for failure in failures] == [MCPClosedError]
+
+
+def test_more_threads_than_the_pool_holds_are_served_all_the_same(
+    answering: FaultServer, make_http: MakeHTTP, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections, "_POOL_SIZE", 2)
+    http_ = make_http()
+    done: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: done.extend(fetch(http_, answering.url + "/x") for _ in range(5)))
+        for _ in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert done == [b"POST"] * 50
+    ((pool, *_),) = http_._routes.values()
+    assert 1 <= sum(connection is not None for connection in pool.pool.queue) <= 2
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# What goes out
+
+
+def test_later_headers_win_over_earlier_ones(answering: FaultServer, make_http: MakeHTTP) -> None:
+    http_ = make_http(default_headers={"X-A": "config", "X-B": "config"}, headers={"X-B": "option"})
+    http_.send("GET", answering.url + "/x", {"X-C": "call"}, None, Deadline(LONG)).close()
+    headers = answering.requests[0].headers
+    assert (headers["x-a"], headers["x-b"], headers["x-c"]) == ("config", "option", "call")
+    assert headers["user-agent"].startswith("mcp-sync/")
+    assert headers["accept-encoding"] == "identity"
+
+
+def test_a_bearer_token_with_a_line_break_is_a_usage_error_that_does_not_show_it(make_http: MakeHTTP) -> None:
+    with pytest.raises(MCPUsageError) as caught:
+        make_http(auth="secret\r\nX-Injected: 1")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("auth", [7, object(), ["a", "b"], {"a": "b"}])
+def test_what_is_no_auth_is_a_usage_error(auth: Any, make_http: MakeHTTP) -> None:
+    with pytest.raises(MCPUsageError, match="auth must be"):
+        make_http(auth=auth)
+
+
+def test_an_auth_that_answers_a_challenge_is_given_the_chance(server: FaultServer, make_http: MakeHTTP) -> None:
+    def challenge(wire: Any, request: Any) -> None:
+        if "authorization" in request.headers:
+            wire.respond(200, "in")
+        else:
+            wire.respond(401, "who?", {"www-authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
+
+    server.instead(lambda request: request.path == "/x", challenge, ALWAYS)
+    http_ = make_http(auth=requests.auth.HTTPDigestAuth("user", "password"))
+    assert fetch(http_, server.url + "/x") == b"in"
+
+
+# What failures are called
+
+URL = "http://host/path?token=secret"
+POOL = urllib3.HTTPConnectionPool("host")
+CONNECTION: Any = urllib3.connection.HTTPConnection("host")
+SECRET_TEXT = "url=/path?token=secret"
+
+
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize(
+    ("failure", "kind", "outcome"),
+    [
+        (NameResolutionError("host", CONNECTION, socket.gaierror(-2, "x")), MCPConnectionError, "not_sent"),
+        (ConnectTimeoutError(CONNECTION, SECRET_TEXT), MCPConnectionError, "not_sent"),
+        (NewConnectionError(CONNECTION, "refused"), MCPConnectionError, "not_sent"),
+        (MaxRetryError(POOL, URL, NewConnectionError(CONNECTION, "refused")), MCPConnectionError, "not_sent"),
+        (requests.ConnectionError(MaxRetryError(POOL, URL, OSError(SECRET_TEXT))), MCPConnectionError, None),
+        (ProtocolError("aborted", ConnectionResetError(104, "reset")), MCPConnectionError, None),
+        (ProtocolError("aborted", http.client.RemoteDisconnected("closed")), MCPConnectionError, None),
+        (ReadTimeoutError(POOL, URL, SECRET_TEXT), MCPTimeoutError, None),
+        (socket.timeout("timed out"), MCPTimeoutError, None),
+        (IncompleteRead(5, 10), MCPConnectionError, None),
+        (http.client.BadStatusLine("x"), MCPConnectionError, None),
+        (http.client.LineTooLong("header line"), MCPConnectionError, None),
+        (ssl.SSLCertVerificationError(1, "no"), MCPConnectionError, None),
+        (ProxyError("no", OSError("x")), MCPConnectionError, None),
+        (ClosedPoolError(POOL, "closed"), MCPClosedError, None),
+        (BrokenPipeError(32, "pipe"), MCPConnectionError, None),
+        (requests.exceptions.InvalidHeader(SECRET_TEXT), MCPConnectionError, None),
+        (RuntimeError(SECRET_TEXT), MCPConnectionError, None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_whatever_a_library_raises_has_one_name_here_and_holds_no_secret(
+    failure: Exception, kind: type[MCPClientError], outcome: Any, sent: bool
+) -> None:
+    exchange = Exchange(time.monotonic() + LONG)
+    exchange.sent = sent
+    error = translate(failure, exchange, URL, Deadline(LONG))
+    assert type(error) is kind
+    assert error.outcome == (outcome or ("unknown" if sent else "not_sent"))
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"), [(CLOSED, MCPClosedError), (EXPIRED, MCPTimeoutError), (ANSWERED, MCPConnectionError)]
+)
+def test_an_exchange_that_was_stopped_says_why_whatever_the_socket_says(
+    reason: str, kind: type[MCPClientError]
+) -> None:
+    exchange = Exchange(time.monotonic() + LONG)
+    exchange.stop(reason)
+    assert type(translate(OSError("bad file descriptor"), exchange, URL, None)) is kind
+
+
+def test_what_breaks_after_the_deadline_is_the_deadlines_doing() -> None:
+    exchange = Exchange(time.monotonic() - 1.0)
+    assert isinstance(translate(ConnectionResetError(104, "reset"), exchange, URL, Deadline(0.5)), MCPTimeoutError)
+
+
+def test_a_cause_that_is_chained_does_not_know_the_url_and_can_be_pickled() -> None:
+    cause = ReadTimeoutError(cast(Any, object()), "/mcp?token=secret", "Read timed out.")
+    error = translate(cause, Exchange(0.0), "http://127.0.0.1:1/mcp?token=secret", None)
+    assert error.__cause__ is cause
+    assert "secret" not in repr(vars(cause))
+    assert isinstance(pickle.loads(pickle.dumps(cause)), ReadTimeoutError)
