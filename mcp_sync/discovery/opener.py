@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 # What anything is answered with where there is no MCP endpoint at all, so that the next place is worth a look.
 _NOTHING_THERE = frozenset({404, 405, 406, 410})
 # How long the GET stream may take to open before the first call, where what the server asks for would come on it.
-_ASIDE_SECONDS = 0.2
+_GET_STREAM_SECONDS = 0.2
 
 
 class _Found(NamedTuple):
@@ -212,9 +212,9 @@ class Opener:
         link.transport.agree({}, stateful=True)
         handshake(connection, link, deadline)
         if link.transport.session_id is not None:
-            link.listen_aside(deadline)
+            link.open_get_stream(deadline)
             if connection.handlers.answers_anything:
-                link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
+                link.wait_for_get_stream(deadline.sooner(_GET_STREAM_SECONDS))
         return link
 
     # stdio

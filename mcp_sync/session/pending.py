@@ -84,7 +84,7 @@ class Call:
                 _log.debug("sending %s", shown(self._message))
             # Some servers send a call's progress beside its response: whoever wants to see it at once needs a thread
             # that waits for the response meanwhile.
-            pumped = waiter.wants is not None and link.transport.aside_is_open and self._start_pump()
+            pumped = waiter.wants is not None and link.transport.get_stream_is_open and self._start_pump()
             if pumped:
                 yield from self._wait()
                 if waiter.failure is not None:

@@ -236,17 +236,17 @@ class Link:
         version = {"MCP-Protocol-Version": revision.version} if revision.has_version_header else {}
         self.transport.agree(version, stateful=revision.has_handshake)
 
-    def listen_aside(self, deadline: Deadline) -> None:
+    def open_get_stream(self, deadline: Deadline) -> None:
         """Have the server's own messages come in, where they need a stream of their own: ask for it, but
         do not wait for an answer.
         """
         if not self._listens:
             self._listens = True
-            self.transport.listen_aside(deadline)
+            self.transport.open_get_stream(deadline)
 
-    def wait_for_aside(self, deadline: Deadline) -> None:
+    def wait_for_get_stream(self, deadline: Deadline) -> None:
         """Give that stream a moment to open."""
-        self.transport.aside_settled.wait(deadline.remaining)
+        self.transport.wait_for_get_stream(deadline)
 
     # Ending
 

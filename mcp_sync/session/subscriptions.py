@@ -33,7 +33,7 @@ _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FILTER_KEYS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
 _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
-_ASIDE_SECONDS = 1.0
+_GET_STREAM_SECONDS = 1.0
 
 
 class Subscriptions:
@@ -66,9 +66,9 @@ class Subscriptions:
                 if changed:
                     self._stream_anew(deadline)
             else:
-                link.listen_aside(deadline)
+                link.open_get_stream(deadline)
                 # What changes before the stream is open is told to nobody.
-                link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
+                link.wait_for_get_stream(deadline.sooner(_GET_STREAM_SECONDS))
                 for uri in new:
                     link.call("resources/subscribe", {"uri": uri}, deadline)
             told = True
@@ -109,9 +109,9 @@ class Subscriptions:
         if not link.is_stateful:
             return  # the stream's own thread opens it again
         if uris or kinds:
-            link.listen_aside(deadline)
+            link.open_get_stream(deadline)
             # What changes before the stream is open is told to nobody.
-            link.wait_for_aside(deadline.sooner(_ASIDE_SECONDS))
+            link.wait_for_get_stream(deadline.sooner(_GET_STREAM_SECONDS))
         for uri in uris:
             try:
                 link.call("resources/subscribe", {"uri": uri}, deadline)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any, Iterator, List, Mapping, Optional, Protocol
 
 from ..concurrency.deadline import Deadline
-from ..concurrency.events import Event
 from ..errors import MCPClientError
 from ..protocol.messages import Message
 
@@ -62,11 +61,7 @@ class Transport(Protocol):
     heard_at: Optional[float]
 
     @property
-    def aside_settled(self) -> Event:
-        """Set when it is clear whether there is a stream for what belongs to no request."""
-
-    @property
-    def aside_is_open(self) -> bool:
+    def get_stream_is_open(self) -> bool:
         """Whether something may come in beside the response that a caller is reading."""
 
     @property
@@ -80,10 +75,16 @@ class Transport(Protocol):
         """A revision was agreed on: ``headers`` go with every request, and ``stateful`` says whether there are sessions
         and streams to resume. Bindings without either ignore it."""
 
-    def listen_aside(self, deadline: Deadline) -> None:
+    def open_get_stream(self, deadline: Deadline) -> None:
         """Have a stream for what belongs to no request, where the binding does not have one anyway.
 
         Waits a moment, until the request for it is on its way, but not for an answer.
+        """
+
+    def wait_for_get_stream(self, deadline: Deadline) -> bool:
+        """Wait until it is clear whether there is a stream for what belongs to no request, and return whether it is.
+
+        Where none was asked for it is clear at once.
         """
 
     def send(

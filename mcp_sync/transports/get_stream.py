@@ -32,7 +32,7 @@ from .http.sender import HTTP
 from .lookout import can_wait, lookout
 from .sse import Framer, ServerSentEvent
 
-__all__ = ["GET_HEADERS", "AsideStream", "delay_before", "events_of"]
+__all__ = ["GET_HEADERS", "GetStream", "delay_before", "events_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def events_of(response: Response, framer: Framer) -> Iterator[List[ServerSentEve
             yield events
 
 
-class AsideStream:
+class GetStream:
     """The stream, opened again for as long as the server has it.
 
     Parameters:

@@ -67,7 +67,7 @@ class HTTPSSETransport:
     name = "sse"
     closing_cancels = False
     has_headers = False
-    aside_is_open = False
+    get_stream_is_open = False
 
     def __init__(self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink) -> None:
         self._http = http
@@ -88,7 +88,6 @@ class HTTPSSETransport:
         self._located = Event()
         self.heard_at: Optional[float] = 0.0
         self._head_seen = Event()
-        self.aside_settled = self._located
 
     @property
     def session_id(self) -> Optional[str]:
@@ -284,8 +283,12 @@ class HTTPSSETransport:
     def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
         """Nothing changes: this binding is older than such headers."""
 
-    def listen_aside(self, deadline: Deadline) -> None:
+    def open_get_stream(self, deadline: Deadline) -> None:
         """Nothing to do: everything comes on the one stream."""
+
+    def wait_for_get_stream(self, deadline: Deadline) -> bool:
+        """Nothing to wait for: ``open`` has done so."""
+        return True
 
     def send(
         self,

@@ -2,7 +2,7 @@
 answered by JSON or by a stream of its own.
 
 Runs on: ``send`` and the reading of what it returns on the calling thread: no thread starts and nothing is handed over
-for a call. The optional GET stream has a thread of its own, in aside.py.
+for a call. The optional GET stream has a thread of its own, in get_stream.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..escape import excerpt
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url
 from .base import Delivery, Sink
-from .get_stream import GET_HEADERS, AsideStream, delay_before, events_of
+from .get_stream import GET_HEADERS, GetStream, delay_before, events_of
 from .http.exchange import Exchange
 from .http.failures import status_error
 from .http.response import Response
@@ -66,7 +66,7 @@ class StreamableHTTPTransport:
         self._url = url
         self._config = config
         self._sink = sink
-        # Guards the session's id, and the making of the stream aside.
+        # Guards the session's id, and the making of the GET stream.
         self._lock = threading.RLock()
         self._session_id: Optional[str] = None
         self._expired = False
@@ -75,7 +75,7 @@ class StreamableHTTPTransport:
         # Headers of every request once a revision is agreed on.
         self._agreed_headers: Mapping[str, str] = {}
         # Made when it is first wanted: a stateless server has none.
-        self._aside: Optional[AsideStream] = None
+        self._get_stream: Optional[GetStream] = None
         # Set by interrupt(): ends every pause.
         self._over = Event()
 
@@ -298,27 +298,24 @@ class StreamableHTTPTransport:
         """Wait as long as the server asks for; False where the session ends meanwhile."""
         return not self._over.wait(min(delay_before(framer, fruitless), deadline.remaining))
 
-    def listen_aside(self, deadline: Deadline) -> None:
+    def open_get_stream(self, deadline: Deadline) -> None:
         """Open the GET stream in the background, for what the server sends outside of any call. Idempotent."""
-        self._its_aside().start(deadline)
-
-    def _its_aside(self) -> AsideStream:
         with self._lock:
-            if self._aside is None:
-                self._aside = AsideStream(self._http, self._url, self._config, self._sink, self._resumption)
+            if self._get_stream is None:
+                self._get_stream = GetStream(self._http, self._url, self._config, self._sink, self._resumption)
+            stream = self._get_stream
         if self._over.is_set():
-            self._aside.interrupt()  # interrupt() may have found none
-        return self._aside
+            stream.interrupt()  # interrupt() may have found none
+        stream.start(deadline)
+
+    def wait_for_get_stream(self, deadline: Deadline) -> bool:
+        stream = self._get_stream
+        return stream is None or stream.settled.wait(deadline.remaining)
 
     @property
-    def aside_settled(self) -> Event:
-        """Set when it is clear whether there is a GET stream."""
-        return self._its_aside().settled
-
-    @property
-    def aside_is_open(self) -> bool:
-        aside = self._aside
-        return aside is not None and (aside.is_open or aside.is_opening)
+    def get_stream_is_open(self) -> bool:
+        stream = self._get_stream
+        return stream is not None and (stream.is_open or stream.is_opening)
 
     # Ending
 
@@ -328,9 +325,9 @@ class StreamableHTTPTransport:
 
     def interrupt(self) -> None:
         self._over.set()
-        aside = self._aside
-        if aside is not None:
-            aside.interrupt()
+        stream = self._get_stream
+        if stream is not None:
+            stream.interrupt()
         self._http.interrupt()
 
     def close(self, deadline: Deadline) -> None:
@@ -352,8 +349,8 @@ class StreamableHTTPTransport:
             except MCPClientError as exc:
                 _log.debug("the server did not hear the goodbye: %s", exc)
         self._http.close()
-        if self._aside is not None:
-            self._aside.join(deadline)
+        if self._get_stream is not None:
+            self._get_stream.join(deadline)
 
 
 def _messages_in(events: List[ServerSentEvent]) -> List[Message]:

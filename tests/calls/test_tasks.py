@@ -13,7 +13,7 @@ from mcp_sync import MCPCancelledError, MCPClient, MCPServerError, MCPTimeoutErr
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer
 from tests.transports.streamable_http.modern import META, ModernServer
-from tests.transports.streamable_http.waiting import wait_for_aside
+from tests.transports.streamable_http.waiting import wait_for_get_stream
 
 Connect = Callable[..., MCPClient]
 DONE = {"content": [{"type": "text", "text": "done"}]}
@@ -337,7 +337,7 @@ def test_progress_of_a_task_comes_under_the_token_of_its_request(bound: FaultSer
 
     bound.tools["work"], bound.methods["tasks/get"] = work, get
     client = make_client(bound.mcp_url).connect()
-    wait_for_aside(bound, client)
+    wait_for_get_stream(bound, client)
     events: list[Any] = []
 
     def see(progress: Progress) -> None:

@@ -20,7 +20,6 @@ from mcp_sync import (
     SessionExpiredError,
 )
 from mcp_sync.concurrency.deadline import Deadline
-from mcp_sync.concurrency.events import Event
 from mcp_sync.session.handlers import Handlers
 from mcp_sync.session.pending import Call
 from mcp_sync.session.server_requests import Crew, Serving
@@ -36,13 +35,15 @@ class Fake:
     closing_cancels = False
     has_headers = False
     heard_at: Optional[float] = None
-    aside_is_open = False
+    get_stream_is_open = False
     session_id = None
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
-        self.aside_settled = Event()
         self.on_send: Callable[[dict[str, Any]], Optional[Iterator[list[Any]]]] = lambda message: None
+
+    def wait_for_get_stream(self, deadline: Deadline) -> bool:
+        return True
 
     def send(self, message: dict[str, Any], deadline: Deadline, delivery: Any = None, headers: Any = None) -> Any:
         self.sent.append(message)

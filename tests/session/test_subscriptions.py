@@ -16,7 +16,7 @@ from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer
 from tests.support.stdio_server import LineServer
 from tests.transports.streamable_http.modern import META, ModernServer
-from tests.transports.streamable_http.waiting import wait_for_aside
+from tests.transports.streamable_http.waiting import wait_for_get_stream
 
 Connect = Callable[..., MCPClient]
 URI = "test://one"
@@ -315,7 +315,7 @@ def test_a_subscription_that_the_server_cancels_is_asked_for_again(line: Line, m
 
 
 def test_resources_are_subscribed_to_by_requests(http_server: FaultServer, stateful_client: MCPClient) -> None:
-    wait_for_aside(http_server, stateful_client)
+    wait_for_get_stream(http_server, stateful_client)
     with within(), stateful_client.listen(tools=True, resources=[URI]) as events:
         assert [message["params"] for message in http_server.sent("resources/subscribe")] == [{"uri": URI}]
         http_server.session.notify("notifications/resources/updated", {"uri": URI + "/part"})
@@ -357,7 +357,7 @@ def test_a_listener_hears_of_changes_in_the_next_session_too(
         http_server.forget_sessions()
         stateful_client.list_tools(timeout=LONG)
         assert len(http_server.sent("resources/subscribe")) == 2
-        wait_for_aside(http_server, stateful_client)
+        wait_for_get_stream(http_server, stateful_client)
         http_server.session.notify("notifications/tools/list_changed")
         event = events.get(10)
         assert event is not None

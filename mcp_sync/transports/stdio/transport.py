@@ -65,7 +65,7 @@ class StdioTransport:
     closing_cancels = False
     has_headers = False
     heard_at: Optional[float] = None
-    aside_is_open = False
+    get_stream_is_open = False
 
     def __init__(self, argv: List[str], config: MCPClientConfig, sink: Sink) -> None:
         self._argv = argv
@@ -73,8 +73,6 @@ class StdioTransport:
         self._sink = sink
         self._pid = os.getpid()
         self._server_log = ServerLog(_log, escape(PurePath(argv[0]).name), config.env)
-        self.aside_settled = Event()
-        self.aside_settled.set()
         # Guards the three below.
         self._guard = threading.RLock()
         self._child: Optional[Child] = None
@@ -141,8 +139,12 @@ class StdioTransport:
     def agree(self, headers: Mapping[str, str], *, stateful: bool) -> None:
         """Nothing changes: this binding has no headers, and one stream for as long as the child lives."""
 
-    def listen_aside(self, deadline: Deadline) -> None:
+    def open_get_stream(self, deadline: Deadline) -> None:
         """Nothing to do: everything comes on the one stream."""
+
+    def wait_for_get_stream(self, deadline: Deadline) -> bool:
+        """Nothing to wait for."""
+        return True
 
     # The reader thread
 

@@ -238,9 +238,9 @@ def test_it_is_a_transport_named_stdio_without_a_session(start: Start) -> None:
     assert transport.name == "stdio"
     assert not transport.closing_cancels
     assert talk.transport.session_id is None
-    assert talk.transport.aside_settled.is_set()
+    assert talk.transport.wait_for_get_stream(Deadline(LONG))
     talk.transport.agree({"MCP-Protocol-Version": "2025-11-25"}, stateful=True)
-    talk.transport.listen_aside(Deadline(LONG))
+    talk.transport.open_get_stream(Deadline(LONG))
     assert transport.send(request(99, "echo", {}), Deadline(LONG), None, {"Mcp-Method": "echo"}) is None
     assert talk.sink.answer_to(99) == {}
 

@@ -16,7 +16,7 @@ import requests
 from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError
 from tests.support.clock import AT_ONCE, LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, Request, Wire, finish, hold, reset, status
-from tests.transports.streamable_http.waiting import wait_for_aside
+from tests.transports.streamable_http.waiting import wait_for_get_stream
 
 Connect = Callable[..., MCPClient]
 
@@ -66,7 +66,7 @@ SLOW = [_no_head, _dripped_head, _slow_json, _slow_error, _silent_stream, _pings
 def test_a_call_ends_at_its_deadline_whatever_drips_in_and_is_cancelled(
     slow: Any, shows: str, server: FaultServer, client: MCPClient
 ) -> None:
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     server.instead("tools/call", slow)
     with within(), pytest.raises(MCPClientError) as caught:
         if shows == "stream":
@@ -179,7 +179,7 @@ def interrupt_when_called(server: FaultServer, name: str) -> threading.Thread:
 def test_ctrl_c_in_a_call_is_a_keyboard_interrupt_and_the_client_goes_on(
     slow: Any, shows: str, server: FaultServer, client: MCPClient
 ) -> None:
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     server.instead("tools/call", slow)
     thread = interrupt_when_called(server, "echo")
     try:
@@ -296,7 +296,7 @@ def test_an_answer_is_read_by_the_caller_itself(
     answers: str, server: FaultServer, client: MCPClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answers = answers
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     started: list[threading.Thread] = []
     start = threading.Thread.start
 

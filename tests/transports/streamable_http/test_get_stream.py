@@ -11,19 +11,20 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, Progress
-from mcp_sync.transports.get_stream import AsideStream
+from mcp_sync.concurrency.deadline import Deadline
+from mcp_sync.transports.get_stream import GetStream
 from mcp_sync.transports.lookout import lookout
 from mcp_sync.transports.sse import Framer
 from tests.support.certificates import Certificates
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, finish, hold, reset, status
-from tests.transports.streamable_http.waiting import wait_for_aside, wait_for_requests
+from tests.transports.streamable_http.waiting import wait_for_get_stream, wait_for_requests
 
 Connect = Callable[..., MCPClient]
 
 
 def test_it_is_asked_for_with_its_own_media_type_alone(server: FaultServer, client: MCPClient) -> None:
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     (get,) = [request for request in server.requests if request.method == "GET"]
     assert get.headers["accept"] == "text/event-stream"
     assert "last-event-id" not in get.headers
@@ -41,7 +42,7 @@ def test_a_server_without_one_is_asked_once_and_nobody_hears_of_it(
         assert client.call_tool("echo", {"message": "hi"}).text == "hi"
         link = client._connection.live
         assert link is not None
-        assert link.transport.aside_settled.wait(10)
+        assert link.transport.wait_for_get_stream(Deadline(10))
         assert client.call_tool("echo", {"message": "hi"}).text == "hi"
         client.close()
     assert server.count("GET") == 1
@@ -87,7 +88,7 @@ def test_what_the_server_says_there_reaches_the_handlers(server: FaultServer, co
             hear(note)
 
     client = connect(log_handler=hear, notification_handler=hear_custom)
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     server.session.notify("notifications/message", {"level": "error", "data": "help"})
     server.session.notify("x/y", {"unknown": [1]})
     assert both.wait(10)
@@ -97,7 +98,7 @@ def test_what_the_server_says_there_reaches_the_handlers(server: FaultServer, co
 
 def test_what_the_server_asks_there_is_answered(server: FaultServer, connect: Connect) -> None:
     client = connect(roots=["file:///work"])
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     with within():
         assert server.session.ask("roots/list")["result"] == {"roots": [{"uri": "file:///work"}]}
         assert server.session.ask("ping", id=0)["result"] == {}
@@ -118,14 +119,14 @@ def test_a_server_that_asks_at_once_can_when_the_first_call_comes(server: FaultS
 def test_it_is_on_its_way_before_the_first_call(
     server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = AsideStream._read_once
+    read = GetStream._read_once
     may_begin = threading.Event()
 
-    def held_up(stream: AsideStream, framer: Framer) -> Any:
+    def held_up(stream: GetStream, framer: Framer) -> Any:
         may_begin.wait(10)
         return read(stream, framer)
 
-    monkeypatch.setattr(AsideStream, "_read_once", held_up)
+    monkeypatch.setattr(GetStream, "_read_once", held_up)
     scheduler = threading.Timer(0.1, may_begin.set)
     scheduler.start()
     with within():
@@ -134,7 +135,7 @@ def test_it_is_on_its_way_before_the_first_call(
     link = client._connection.live
     assert link is not None
     # The server cannot say: requests on two connections reach it in any order.
-    assert link.transport._aside._departed.is_set()  # type: ignore[attr-defined]  # Streamable HTTP has it
+    assert link.transport._get_stream._departed.is_set()  # type: ignore[attr-defined]  # Streamable HTTP has it
 
 
 @pytest.mark.parametrize("answers", ["json", "sse"])
@@ -150,7 +151,7 @@ def test_progress_that_comes_there_is_seen_before_the_answer(
         asked.text("result")
 
     server.tools["work"] = work
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     with within():
         assert client.call_tool("work", timeout=LONG, on_progress=lambda progress: gate.set()).text == "result"
     gate.clear()
@@ -171,7 +172,7 @@ def test_log_messages_that_come_there_during_a_call_are_its_streams(server: Faul
         asked.text("result")
 
     server.tools["work"] = work
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     seen: list[Any] = []
     with within(), client.stream_tool("work", timeout=LONG) as stream:
         for event in stream:
@@ -188,7 +189,7 @@ def test_an_answer_that_comes_there_is_taken_too(server: FaultServer, client: MC
         asked.wire.hold()
 
     server.tools["work"] = work
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     with within():
         assert client.call_tool("work", timeout=LONG).text == "by GET"
     assert server.tool_calls["work"] == 1
@@ -196,7 +197,7 @@ def test_an_answer_that_comes_there_is_taken_too(server: FaultServer, client: MC
 
 @pytest.mark.parametrize("end", ["cut", "reset"])
 def test_when_it_breaks_it_is_opened_again_and_calls_go_on(end: str, server: FaultServer, client: MCPClient) -> None:
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     stream = server.session.stream
     assert stream is not None
     stream.event({"jsonrpc": "2.0", "method": "x/y"}, id="7", retry=100)
@@ -220,7 +221,7 @@ def test_when_it_never_comes_it_is_asked_for_a_few_times_and_further_apart(
     client = connect(max_retries=1)
     link = client._connection.live
     assert link is not None
-    assert link.transport.aside_settled.wait(10)
+    assert link.transport.wait_for_get_stream(Deadline(10))
     times = server.times("GET")
     assert len(times) == 2
     assert times[1] - times[0] >= 0.45
@@ -247,7 +248,7 @@ def test_retry_0_and_the_end_again_and_again_is_no_storm(server: FaultServer, co
 def test_a_frame_there_that_is_no_json_is_skipped(server: FaultServer, connect: Connect) -> None:
     heard = threading.Event()
     client = connect(notification_handler=lambda note: heard.set())
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     stream = server.session.stream
     assert stream is not None
     stream.event("{nonsense")
@@ -264,7 +265,7 @@ def test_a_flood_of_progress_there_does_not_lose_the_answer(server: FaultServer,
         asked.text("result")
 
     server.tools["work"] = work
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     seen: list[Progress] = []
     with within(10):
         assert client.call_tool("work", timeout=LONG, on_progress=seen.append).text == "result"
@@ -288,11 +289,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def wait_until_parked(server: FaultServer, client: MCPClient) -> None:
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     wait_until(lambda: readers() == 0)
     link = client._connection.live
     assert link is not None
-    assert link.transport.aside_is_open
+    assert link.transport.get_stream_is_open
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -333,7 +334,7 @@ def test_an_idle_stream_that_the_server_ends_is_opened_again(server: FaultServer
     server.wait_until(lambda: server.session.stream is not stream, "the next stream")
     link = client._connection.live
     assert link is not None
-    wait_until(lambda: link.transport.aside_is_open)
+    wait_until(lambda: link.transport.get_stream_is_open)
     wait_until_parked(server, client)
     server.session.notify("notifications/message", {"level": "error", "data": "again"})
     assert heard.get(timeout=10) == "again"
@@ -346,14 +347,14 @@ def test_closing_ends_an_idle_stream_at_once(server: FaultServer, connect: Conne
     assert link is not None
     with within():
         client.close()
-    assert not link.transport.aside_is_open
+    assert not link.transport.get_stream_is_open
     assert readers() == 0
 
 
 def test_idle_sessions_share_one_thread(server: FaultServer, connect: Connect) -> None:
     clients = [connect() for _ in range(50)]
     for client in clients:
-        wait_for_aside(server, client)
+        wait_for_get_stream(server, client)
     wait_until(lambda: readers() == 0)
     ours = [thread.name for thread in threading.enumerate() if thread.name.startswith("mcp-sync-")]
     assert sorted({*ours}) in (["mcp-sync-lookout"], ["mcp-sync-lookout", "mcp-sync-watch"])
@@ -407,7 +408,7 @@ def test_close_does_not_wait_for_a_thread_that_cannot_be_started(
     monkeypatch.setattr("mcp_sync.transports.get_stream.start", no_thread)
     with within():
         client.close()
-    assert not link.transport.aside_is_open
+    assert not link.transport.get_stream_is_open
 
 
 def test_an_interrupt_before_its_thread_is_started_keeps_close_from_nothing(
@@ -428,7 +429,7 @@ def test_where_nothing_can_be_parked_a_thread_reads_on(
     heard: queue.Queue[object] = queue.Queue()
     monkeypatch.setattr(lookout, "park", lambda wire, resume: False)
     client = connect(log_handler=lambda record: heard.put(record.data))
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     for count in range(3):
         server.session.notify("notifications/message", {"level": "error", "data": count})
         assert heard.get(timeout=10) == count

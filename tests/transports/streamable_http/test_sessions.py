@@ -14,7 +14,7 @@ from mcp_sync import MCPClient, MCPConnectionError, SessionExpiredError
 from mcp_sync.session import connection
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, FaultServer, status
-from tests.transports.streamable_http.waiting import wait_for_aside, wait_for_requests
+from tests.transports.streamable_http.waiting import wait_for_get_stream, wait_for_requests
 
 Connect = Callable[..., MCPClient]
 
@@ -101,7 +101,7 @@ def test_a_tool_is_called_again_when_the_caller_allows_it(server: FaultServer, c
 
 
 def test_callers_who_meet_it_together_open_one_new_session(server: FaultServer, client: MCPClient) -> None:
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     server.forget_sessions()
     start = threading.Barrier(8)
 
@@ -118,7 +118,7 @@ def test_callers_who_meet_it_together_open_one_new_session(server: FaultServer, 
 def test_a_client_that_is_dropped_after_its_session_was_forgotten_leaves_nothing(server: FaultServer) -> None:
     def use() -> weakref.ref[MCPClient]:
         client = MCPClient(server.mcp_url).connect()
-        wait_for_aside(server, client)
+        wait_for_get_stream(server, client)
         forget(server, client, status(404))
         with pytest.raises(SessionExpiredError):
             client.call_tool("echo", {"message": "hi"}, timeout=LONG)
@@ -201,7 +201,7 @@ def test_a_redirect_within_the_origin_keeps_method_body_and_headers(
 
     server.instead(lambda request: request.path == "/mcp/", move, ALWAYS)
     client = make_client(server.url + "/mcp/", auth="token").connect()
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     assert client.call_tool("echo", {"message": "hi"}).text == "hi"
     client.close()
     arrived = [request for request in server.requests if request.path == "/mcp"]
@@ -220,7 +220,7 @@ def test_get_and_delete_follow_redirects_of_their_own(server: FaultServer, conne
 
     server.instead(has_not_moved, move, ALWAYS)
     client = connect()
-    wait_for_aside(server, client)
+    wait_for_get_stream(server, client)
     client.close()
     targets = [(request.method, request.target) for request in server.requests if request.method != "POST"]
     assert targets[:2] == [("GET", "/mcp"), ("GET", "/mcp?moved")]

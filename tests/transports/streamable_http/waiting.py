@@ -6,9 +6,10 @@ Runs on: the test's thread.
 from __future__ import annotations
 
 from mcp_sync import MCPClient
+from mcp_sync.concurrency.deadline import Deadline
 from tests.support.fault_server import FaultServer
 
-__all__ = ["wait_for_aside", "wait_for_requests"]
+__all__ = ["wait_for_get_stream", "wait_for_requests"]
 
 
 def wait_for_requests(server: FaultServer, method: str, count: int = 1) -> None:
@@ -18,12 +19,12 @@ def wait_for_requests(server: FaultServer, method: str, count: int = 1) -> None:
     )
 
 
-def wait_for_aside(server: FaultServer, client: MCPClient) -> None:
+def wait_for_get_stream(server: FaultServer, client: MCPClient) -> None:
     """Wait until the client's GET stream is open, at both ends."""
     id = client.session_id
     assert id is not None
     server.wait_until(lambda: server.sessions[id].stream is not None, "the GET stream")
     link = client._connection.live
     assert link is not None
-    assert link.transport.aside_settled.wait(10)
-    assert link.transport.aside_is_open
+    assert link.transport.wait_for_get_stream(Deadline(10))
+    assert link.transport.get_stream_is_open
