@@ -13,7 +13,7 @@ from mcp_sync import MCPClient, MCPConnectionError, MCPHandshakeError, MCPServer
 from mcp_sync.discovery import stdio_probe as starting
 from tests.support.clock import LONG, within
 
-SERVER = Path(__file__).parent / "support" / "stdio_servers" / "newcomer.py"
+SERVER = Path(__file__).parent.parent / "support" / "stdio_servers" / "newcomer.py"
 PROBE, GREETING = "server/discover", "initialize"
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 
