@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from mcp_sync import MCPClient
-from mcp_sync.discovery import opener as opening
+from tests.support import inside
 from tests.support.beds import ALL, Bed, make_server
 from tests.support.certificates import Certificates
 from tests.support.fault_server import FaultServer
@@ -95,7 +95,7 @@ def nothing_left_behind() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def unknown_servers() -> None:
     """What a server turned out to be is remembered by its URL, and ports come back."""
-    opening._memory.clear()
+    inside.forget_servers()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from mcp_sync import MCPClient, MCPClientError, MCPServerError
 from tests.support.clock import AT_ONCE, LONG, within
 from tests.support.fault_server import ALWAYS, FaultServer, status
+from tests.support.inside import listeners
 
 Connect = Callable[..., MCPClient]
 
@@ -97,10 +98,10 @@ def test_a_session_that_cannot_be_opened_again_ends_it_with_an_error(server: Fau
 
 def test_a_subscription_that_is_refused_is_told_and_leaves_no_listener(server: FaultServer, client: MCPClient) -> None:
     server.methods["resources/subscribe"] = lambda asked: asked.error(-32602, "no such resource")
-    before = client._connection.crew.audiences
+    before = listeners(client)
     with pytest.raises(MCPServerError, match="no such resource"):
         client.listen(resources=["test://none"])
-    assert client._connection.crew.audiences == before
+    assert listeners(client) == before
 
 
 def test_who_falls_behind_loses_the_oldest_and_is_told_how_many(server: FaultServer, client: MCPClient) -> None:

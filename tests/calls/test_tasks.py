@@ -12,6 +12,7 @@ import pytest
 from mcp_sync import MCPCancelledError, MCPClient, MCPServerError, MCPTimeoutError, Progress, ToolError
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer
+from tests.support.inside import waiting
 from tests.transports.streamable_http.modern import META, ModernServer
 from tests.transports.streamable_http.waiting import wait_for_get_stream
 
@@ -187,7 +188,7 @@ def test_close_wakes_others_at_once_where_a_cancellation_is_not_answered(
     call = client.submit("never", timeout=LONG)
     woken: list[float] = []
     call.add_done_callback(lambda future: woken.append(time.monotonic()))
-    modern.wait_until(lambda: client._connection.last.dispatcher.waiting == 2, "both wait")  # type: ignore[union-attr]
+    modern.wait_until(lambda: waiting(client) == 2, "both wait")
     start = time.monotonic()
     client.close()
     assert call.exception(LONG) is not None
@@ -347,9 +348,7 @@ def test_progress_of_a_task_comes_under_the_token_of_its_request(bound: FaultSer
     with within():
         assert client.call_tool("work", timeout=LONG, on_progress=see).text == "done"
     assert events[0].message == "half"
-    link = client._connection.live
-    assert link is not None
-    assert link.dispatcher.waiting == 0
+    assert waiting(client) == 0
 
 
 def test_a_task_that_needs_input_is_waited_for_while_the_server_asks(bound: FaultServer, make_client: Connect) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPConnectionError, MCPHandshakeError, MCPTimeoutError
-from mcp_sync.transports.http import connections
+from tests.support import inside
 from tests.support.certificates import Certificates
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, FaultServer, black_hole, finish, hold, raw, reset
@@ -174,7 +174,7 @@ def test_the_connect_timeout_covers_all_addresses_together(
     with black_hole() as url:
         port = int(url.rsplit(":", 1)[1].split("/")[0])
         address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
-        monkeypatch.setattr(connections, "_look_up", lambda *args: [address] * 50)
+        inside.look_up(monkeypatch, [address] * 50)
         client = make_client(f"http://many.invalid:{port}/sse", transport="sse", timeout=LONG, connect_timeout=0.5)
         with within(), pytest.raises(MCPConnectionError) as caught:
             client.connect()
@@ -190,7 +190,7 @@ def test_a_dead_address_does_not_keep_the_next_from_its_turn(
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
             for port in (dead, free_port(), server.port)
         ]
-        monkeypatch.setattr(connections, "_look_up", lambda *args: addresses)
+        inside.look_up(monkeypatch, addresses)
         client = make_client("http://many.invalid/sse", transport="sse", timeout=LONG, connect_timeout=1.5)
         with within():
             client.connect()

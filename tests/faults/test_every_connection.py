@@ -37,6 +37,7 @@ from tests.support.fault_server import (
     raw,
     reset,
 )
+from tests.support.inside import pid_of_server
 from tests.support.scripts import run_script
 
 
@@ -328,10 +329,8 @@ def test_a_request_of_the_server_under_an_id_of_ours_is_not_taken_for_the_answer
 def test_a_process_that_stands_still_costs_the_deadline_and_no_more(bed: Bed) -> None:
     """SIGSTOP: the server's process over stdio, its connections over HTTP."""
     client = bed.connect()
-    link = client._connection.last
-    assert link is not None
     if bed.name == "stdio":
-        pid = link.transport._child.pid  # type: ignore[attr-defined]  # of this transport alone
+        pid = pid_of_server(client)
         os.kill(pid, signal.SIGSTOP)
     else:
         bed.server.instead(lambda request: bool(request.body), hold)
@@ -346,9 +345,7 @@ def test_a_process_that_stands_still_costs_the_deadline_and_no_more(bed: Bed) ->
 @over("stdio")
 def test_a_process_that_stands_still_does_not_hold_close_up(bed: Bed) -> None:
     client = bed.connect(close_timeout=1.0)
-    link = client._connection.last
-    assert link is not None
-    pid = link.transport._child.pid  # type: ignore[attr-defined]  # of this transport alone
+    pid = pid_of_server(client)
     os.kill(pid, signal.SIGSTOP)
     with within():
         client.close()

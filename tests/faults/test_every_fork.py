@@ -102,7 +102,8 @@ def test_a_fork_that_python_is_not_told_of_is_noticed_at_the_next_call(bed: Bed)
         _BEGIN
         + _UNTOLD
         + """
-link = client._connection.last
+from tests.support import inside
+session = inside.session_of(client)
 future = client.submit("never")
 said = [fork_by(untold, lambda: client.call_tool("echo", {"message": str(number)}).text) for number in range(3)]
 waited = fork_by(untold, lambda: future.result(10))
@@ -110,7 +111,7 @@ closed = fork_by(untold, lambda: client.close())
 new = fork_by(untold, lambda: MCPClient(json.loads(sys.argv[1]), transport=sys.argv[2]).connect()
     .call_tool("echo", {"message": "new"}).text)
 mine = client.call_tool("echo", {"message": "parent"}).text
-print(json.dumps([said, waited, closed, new, mine, client._connection.last is link]))
+print(json.dumps([said, waited, closed, new, mine, inside.session_of(client) is session]))
 client.close()
 """,
         *arguments(bed),

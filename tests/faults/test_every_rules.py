@@ -68,7 +68,8 @@ def test_a_forked_child_has_a_session_of_its_own_and_leaves_the_parents_alone(be
             warnings.simplefilter("ignore")
             from mcp_sync import MCPClient
             client = MCPClient(json.loads(sys.argv[1]), transport=sys.argv[2], timeout=20).connect()
-            link = client._connection.last
+            from tests.support import inside
+            session = inside.session_of(client)
             said = []
             for how in ("exit", "close", "collect"):
                 read, write = os.pipe()
@@ -86,7 +87,7 @@ def test_a_forked_child_has_a_session_of_its_own_and_leaves_the_parents_alone(be
                 said.append(os.read(read, 100).decode())
                 os.waitpid(pid, 0)
                 assert client.call_tool("echo", {"message": "parent"}).text == "parent"
-            same = client._connection.last is link and client.connected
+            same = inside.session_of(client) is session and client.connected
             client.close()
             print(json.dumps([said, same]))
             """,

@@ -21,6 +21,7 @@ from mcp_sync import (
     Progress,
 )
 from mcp_sync.concurrency.deadline import Deadline
+from tests.support import inside
 from tests.support.beds import ALL, HTTP, OWN, SHARED, STREAMS, Bed, over
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, reset
@@ -143,7 +144,7 @@ def test_a_call_that_may_have_run_is_not_said_to_be_unsent_because_it_could_not_
 ) -> None:
     """It broke off, and the client was closed before the second attempt."""
     client = bed.connect(retry_delay=10)
-    connection = client._connection
+    connection = inside.connection_of(client)
     pause, pausing = connection.pause, threading.Event()
 
     def pause_and_tell(seconds: float, deadline: Deadline) -> None:
@@ -456,9 +457,9 @@ def test_20_000_notifications_and_a_handler_that_stands_still_do_not_hold_the_an
         with within(20):
             assert client.call_tool("flood", timeout=LONG).text == "done"
         assert len(seen) == 1
-        notices = client._connection.crew.notices
-        assert len(notices._jobs) <= 1000
-        assert notices.dropped > 10_000
+        kept, dropped = inside.notices(client)
+        assert kept <= 1000
+        assert dropped > 10_000
     finally:
         go.set()
 

@@ -15,14 +15,7 @@ import pytest
 
 import mcp_sync
 from mcp_sync import MCPClient, MCPClientConfig, MCPClientError
-from mcp_sync.calls import changes as listening
-from mcp_sync.calls import futures
-from mcp_sync.protocol import conversations, messages
-from mcp_sync.protocol import rounds as completion
-from mcp_sync.session import cache, dispatcher, waiter
-from mcp_sync.session.server_requests import Crew
-from mcp_sync.transports.http import connections, failures
-from mcp_sync.transports.http import sender as http
+from tests.support import inside
 from tests.support.beds import ALL, Bed
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, Request, Wire, hold, status
@@ -192,21 +185,7 @@ def test_a_row_says_what_happens(row: list[str], bed: Bed) -> None:
 
 LIMITS: dict[str, object] = {
     "bytes of one message (`max_message_bytes`)": MCPClientConfig().max_message_bytes,
-    "levels that a message may be nested": messages._DEEPEST,
-    "pages of one list": conversations._MAX_PAGES,
-    "items of one list": conversations._MAX_ITEMS,
-    "rounds of input for one call": completion._MAX_ROUNDS,
-    "redirects of one request": http._REDIRECTS,
-    "seconds that a `Retry-After` may ask for": failures._LONGEST_RETRY_AFTER,
-    "events that one call may leave unread": waiter._INBOX_SIZE,
-    "batches of messages between the reader and the dispatcher": dispatcher._QUEUE_SIZE,
-    "changes that one `listen()` may leave unread": listening._BACKLOG,
-    "requests of the server that run a handler at once": Crew().handlers._limit,
-    "further requests of the server that wait": Crew().handlers._backlog,
-    "notifications that wait for a handler": Crew().notices._backlog,
-    "calls of `submit()` that run at once": futures._THREADS,
-    "results kept because they are fresh": cache._MOST_ENTRIES,
-    "connections kept for one host": connections._POOL_SIZE,
+    **inside.limits(),
 }
 
 

@@ -20,6 +20,7 @@ from tests.support.beds import HTTP, Bed, over
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer
 from tests.support.freezing_proxy import FreezingProxy
+from tests.support.inside import open_session_of, session_of
 
 URI = "test://one"
 UPDATED = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": URI}}
@@ -41,16 +42,15 @@ def test_an_idle_stream_that_has_died_is_noticed_and_the_next_call_opens_another
 ) -> None:
     caplog.set_level(logging.DEBUG, "mcp_sync")
     client = through(proxy, make_client, ping_interval=0.2, timeout=LONG)
-    link = client._connection.last
-    assert link is not None
+    session = session_of(client)
     proxy.freeze()
-    assert link.lost.wait(10)
+    assert session.lost.wait(10)
     assert not client.connected
     assert "not even the answer to a ping" in caplog.text
     with within(8):
         assert client.call_tool("echo", {"message": "again"}).text == "again"
     assert server.tool_calls["echo"] == 1
-    assert client._connection.last is not link
+    assert session_of(client) is not session
 
 
 def test_who_listens_on_a_stream_that_has_died_hears_the_next_change(
@@ -76,18 +76,18 @@ def test_who_listens_on_a_stream_that_has_died_hears_the_next_change(
 
 def test_a_server_that_answers_pings_keeps_its_session(server: FaultServer, make_client: Connect) -> None:
     client = make_client(server.sse_url, transport="sse", ping_interval=1.5).connect()
-    link = client._connection.last
+    session = session_of(client)
     server.wait_for_method("ping", 2)
-    assert client._connection.live is link
+    assert open_session_of(client) is session
     assert len(server.sent("initialize")) == 1
 
 
 def test_a_server_that_refuses_pings_keeps_its_session(server: FaultServer, make_client: Connect) -> None:
     server.methods["ping"] = lambda asked: asked.error(-32601, "Method not found")
     client = make_client(server.sse_url, transport="sse", ping_interval=1.5).connect()
-    link = client._connection.last
+    session = session_of(client)
     server.wait_for_method("ping", 2)
-    assert client._connection.live is link
+    assert open_session_of(client) is session
 
 
 def test_a_call_that_waits_is_never_cut_short_and_costs_no_ping(server: FaultServer, make_client: Connect) -> None:
@@ -106,8 +106,7 @@ def test_a_call_that_waits_is_never_cut_short_and_costs_no_ping(server: FaultSer
 @pytest.mark.parametrize("interval", [math.inf, 1e12])
 def test_without_end_there_are_no_pings(interval: float, server: FaultServer, make_client: Connect) -> None:
     client = make_client(server.sse_url, transport="sse", ping_interval=interval).connect()
-    assert client._connection.last is not None
-    assert client._connection.last.heartbeat is None
+    assert session_of(client).heartbeat is None
     assert client.call_tool("echo", {"message": "hi"}).text == "hi"
 
 
@@ -139,15 +138,11 @@ _SCRIPT = """
 import subprocess, sys, threading, time
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 from mcp_sync import MCPClient, MCPConnectionError
-from mcp_sync.transports.http import connections
 from tests.support.fault_server import FaultServer
+from tests.support.inside import with_keepalive
 
-options = connections.keepalive_options()
 import socket
-short = {socket.TCP_KEEPIDLE: 1, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 2, socket.TCP_USER_TIMEOUT: 2000}
-connections.keepalive_options = lambda: [
-    (level, name, short.get(name, value) if level == socket.IPPROTO_TCP else value) for level, name, value in options
-]
+with_keepalive({socket.TCP_KEEPIDLE: 1, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 2, socket.TCP_USER_TIMEOUT: 2000})
 with FaultServer(sys.argv[1]) as server:
     url = server.sse_url if sys.argv[1] == "sse" else server.mcp_url
     client = MCPClient(url, transport=sys.argv[1], ping_interval=float("inf"), max_retries=0)

@@ -16,19 +16,13 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
-from mcp_sync.session import connection as connection_module
 from tests.conftest import open_sockets, our_threads
 from tests.support.certificates import Certificates
 from tests.support.clock import AT_ONCE, LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, hold
+from tests.support.inside import former_sessions, reconnect_after, session_of, waiting
 
 Connect = Callable[..., MCPClient]
-
-
-def waiting(client: MCPClient) -> int:
-    link = client._connection.last
-    assert link is not None
-    return link.dispatcher.waiting
 
 
 # Many at once
@@ -196,9 +190,7 @@ def test_close_while_waiting_to_reconnect_ends_the_wait(server: FaultServer, con
     client = connect(retry_delay=LONG, max_retries=5, timeout=10 * LONG)
     server.instead("GET", lambda wire, request: wire.respond(503, "no"), ALWAYS)
     server.session.stream.reset()  # type: ignore[union-attr]
-    link = client._connection.last
-    assert link is not None
-    assert link.lost.wait(10)
+    assert session_of(client).lost.wait(10)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.ping)
         server.wait_until(lambda: sum(request.method == "GET" for request in server.requests) >= 2)
@@ -272,21 +264,20 @@ def test_the_watch_of_deadlines_ends_by_itself(server: FaultServer, client: MCPC
 def test_sessions_that_are_lost_again_and_again_leave_nothing(
     server: FaultServer, client: MCPClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "_FLOOR_SECONDS", 0.0)
+    reconnect_after(monkeypatch, 0.0)
     client.ping()
     threads, sockets = len(our_threads()), open_sockets()
     for _ in range(30):
-        link = client._connection.last
-        assert link is not None
+        session = session_of(client)
         server.session.stream.reset()  # type: ignore[union-attr]
-        assert link.lost.wait(10)
+        assert session.lost.wait(10)
         client.ping(timeout=LONG)
     server.wait_until(lambda: len(server._wires) <= 2, "one stream and one connection for commands are open")
     at = time.monotonic() + 5.0
     while len(our_threads()) > threads or open_sockets() > sockets:
         assert time.monotonic() < at, (our_threads(), open_sockets())
         time.sleep(0.01)
-    assert len(client._connection._retired) == 0
+    assert former_sessions(client) == 0
 
 
 def test_clients_that_come_and_go_leave_nothing(server: FaultServer, make_client: Connect) -> None:

@@ -22,24 +22,17 @@ from mcp_sync import (
 )
 from tests.support.clock import AT_ONCE, LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, hold, reset, sse, status
+from tests.support.inside import session_of, socket_of_stream, waiting
 
 Connect = Callable[..., MCPClient]
 
 
 def lose_stream(server: FaultServer, client: MCPClient) -> None:
     """Reset the client's stream, and wait until it knows."""
-    link = client._connection.last
-    assert link is not None
     stream = server.session.stream
     assert stream is not None
     stream.reset()
-    assert link.lost.wait(10)
-
-
-def waiting(client: MCPClient) -> int:
-    link = client._connection.last
-    assert link is not None
-    return link.dispatcher.waiting
+    assert session_of(client).lost.wait(10)
 
 
 # No answer
@@ -391,15 +384,7 @@ def test_a_connection_that_the_server_closes_after_each_answer_is_not_used_again
 
 def test_a_dead_peer_is_found_by_keepalive(server: FaultServer, client: MCPClient) -> None:
     """A half-open link says nothing: the kernel has to ask, or the deadline to pass."""
-    link = client._connection.last
-    assert link is not None
-    (connection,) = [
-        exchange.connection
-        for exchange in link.transport._http._under_way  # type: ignore[attr-defined]  # of this transport alone
-        if exchange.connection is not None
-    ]
-    sock = connection.wire
-    assert sock is not None
+    sock = socket_of_stream(client)
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     if hasattr(socket, "TCP_KEEPIDLE"):
         idle, every, count = (

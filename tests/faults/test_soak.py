@@ -13,9 +13,9 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPClientError, MCPConnectionError, Progress, ToolStream
-from mcp_sync.session import connection as connection_module
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer, Wire
+from tests.support.inside import reconnect_after, waiting
 
 Connect = Callable[..., MCPClient]
 THREADS, CALLS = 8, 40
@@ -56,7 +56,7 @@ def arrivals(server: FaultServer) -> Counter[str]:
 def test_no_call_is_made_twice_or_answered_with_anothers_result_whatever_breaks(
     seed: int, server: FaultServer, make_client: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "_FLOOR_SECONDS", 0.01)
+    reconnect_after(monkeypatch, 0.01)
     client = make_client(server.sse_url, transport="sse", timeout=LONG, max_retries=20, retry_delay=0.01)
     answered: list[str] = []
 
@@ -79,9 +79,7 @@ def test_no_call_is_made_twice_or_answered_with_anothers_result_whatever_breaks(
         list(pool.map(work, range(THREADS)))
     assert max(arrivals(server).values()) == 1
     assert answered
-    link = client._connection.last
-    assert link is not None
-    assert link.dispatcher.waiting == 0
+    assert waiting(client) == 0
     # What the last strike broke may not be known yet, so a first call may find out.
     with within(20):
         while True:
@@ -95,7 +93,7 @@ def test_no_call_is_made_twice_or_answered_with_anothers_result_whatever_breaks(
 def test_streams_that_break_end_with_an_error_and_never_with_half_a_result(
     server: FaultServer, make_client: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "_FLOOR_SECONDS", 0.01)
+    reconnect_after(monkeypatch, 0.01)
     client = make_client(server.sse_url, transport="sse", timeout=LONG, max_retries=20, retry_delay=0.01)
 
     def count(asked: Asked) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Optional
 import pytest
 
 from mcp_sync import MCPClient
+from tests.support import inside
 
 from .environments import InstallFailed, Unavailable
 from .real_servers import CROSS_SECTION, LEGACY, MODERN, SERVERS, Running, Server, StartFailed, start
@@ -197,9 +198,7 @@ def _kept() -> Iterator[Callable[[Running, str], MCPClient]]:
             if kept is None or of != (running.name, revision):
                 stack.close()
                 kept, of = stack.enter_context(_client_of(running, revision)), (running.name, revision)
-            link = kept.connect()._connection.live
-            if link is not None:
-                link.dispatcher._start()  # now, and not in the first of the tests in which the server says something
+            inside.start_dispatcher(kept.connect())
             return kept
 
         yield obtain

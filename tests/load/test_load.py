@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from mcp_sync import CallToolResult, MCPClient, Progress
-from mcp_sync.transports.http import connections
 from tests.conftest import open_sockets, our_threads
 from tests.load.conftest import Loaded
 from tests.soak.tools import expected, step
 from tests.support.clock import within
+from tests.support.inside import pool_size, waiting
 
 HANG_GUARD = 150.0
 
@@ -34,12 +34,6 @@ def many_descriptors() -> None:
 def call(client: MCPClient, name: str, **arguments: Any) -> None:
     """A call must get its own answer."""
     assert client.call_tool(name, arguments).text == expected(name, arguments)
-
-
-def waiting(client: MCPClient) -> int:
-    link = client._connection.last
-    assert link is not None
-    return link.dispatcher.waiting
 
 
 def test_64_threads_share_one_client(loaded: Loaded) -> None:
@@ -64,13 +58,13 @@ def test_more_callers_than_the_pool_keeps_connections_for_are_in_the_server_at_o
 ) -> None:
     """None waits for another: those beyond get connections of their own, which are closed afterwards."""
     callers = 500 if full else 150
-    assert callers > connections._POOL_SIZE
+    assert callers > pool_size()
     before = open_sockets()
     with within(HANG_GUARD), loaded.client() as client, ThreadPoolExecutor(callers) as pool:
         list(pool.map(lambda caller: call(client, "meet", key=f"{caller}", count=callers), range(callers)))
         assert waiting(client) == 0
         # The pool, and the streams of the server's own.
-        assert open_sockets() - before <= connections._POOL_SIZE + 2
+        assert open_sockets() - before <= pool_size() + 2
         call(client, "echo", key="after")
     assert loaded.runs == Counter({**{f"{caller}": 1 for caller in range(callers)}, "after": 1})
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

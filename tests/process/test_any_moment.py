@@ -16,6 +16,7 @@ import pytest
 
 from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError
 from tests.conftest import open_sockets, our_threads
+from tests.support import inside
 from tests.support.beds import Bed, over
 from tests.support.clock import LONG
 from tests.support.fault_server import Asked
@@ -165,7 +166,7 @@ def test_two_sessions_that_are_opened_at_once_on_one_thread_are_both_ended(bed: 
 
         def again(client: MCPClient = client, opened: list[object] = opened) -> None:
             # By the code that this interrupts.
-            is_being_opened = client._connection._attempt is not None
+            is_being_opened = inside.is_being_opened(client)
             try:
                 opened.append(client.connect(timeout=0.05 if is_being_opened else LONG))
             except MCPTimeoutError:

@@ -197,9 +197,8 @@ def last():
     except MCPClientError as exc:
         print(type(exc).__name__)
     client.close(); end()
-# As if it had been registered before ours, which then runs first.
-from mcp_sync import lifecycle
-atexit.unregister(lifecycle._at_exit); atexit.register(last); atexit.register(lifecycle._at_exit)
+from tests.support import inside
+inside.at_exit_before_ours(last)
 client = make().connect()
 """,
         0,
@@ -233,9 +232,8 @@ client = make().connect(); in_thread(hold); client.call_tool("seen")
 def last():
     with lock:
         end()
-# As if it had been registered before ours, which then runs first.
-from mcp_sync import lifecycle
-atexit.unregister(lifecycle._at_exit); atexit.register(last); atexit.register(lifecycle._at_exit)
+from tests.support import inside
+inside.at_exit_before_ours(last)
 """,
         0,
         None,

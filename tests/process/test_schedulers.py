@@ -26,6 +26,7 @@ _GEVENT = (
 from gevent import monkey; monkey.patch_all()
 import gevent, json, sys, threading, time
 from mcp_sync import MCPClient, MCPClientError
+from tests.support import inside
 client = MCPClient(json.loads(sys.argv[1]), transport=sys.argv[2], timeout=30).connect()
 """
     + _END
@@ -82,7 +83,7 @@ future = client.submit("echo", {"message": "future"}).result(10).text
 rows = [row.text for row in client.map("echo", [{"message": str(n)} for n in range(10)])]
 again = call("again")
 ticker.kill()
-waiting = client._connection.last.dispatcher.waiting
+waiting = inside.waiting(client)
 client.close()
 print(json.dumps([right, went_on, killed, timed_out, ours, future, rows == [str(n) for n in range(10)], again, waiting,
     left()]))

@@ -11,6 +11,7 @@ import pytest
 from mcp_sync import MCPClient, MCPServerError
 from mcp_sync.session import cache as cache_module
 from mcp_sync.session.cache import ResultCache
+from tests.support import inside
 from tests.support.fault_server import Asked
 from tests.transports.streamable_http.modern import META, ModernServer
 
@@ -132,7 +133,7 @@ def test_a_change_that_the_server_tells_of_makes_the_list_stale(modern: ModernSe
 
 
 def test_a_list_that_changed_while_it_was_asked_for_is_not_kept(modern: ModernServer, client: MCPClient) -> None:
-    cache = client._connection.cache
+    cache = inside.connection_of(client).cache
     assert cache is not None
 
     def list_prompts(asked: Asked) -> None:

@@ -27,6 +27,7 @@ from tests.soak import gauges, workload
 from tests.soak.ledger import FATES, Ledger, Reckoning, check
 from tests.soak.processes import ROOT, Process, children, free_port, marked_processes, state_of
 from tests.soak.workload import Target, Worker
+from tests.support.inside import waiting_anywhere
 
 __all__ = ["Soak"]
 
@@ -303,13 +304,11 @@ class Soak:
                     problems.append(f"the client of {target.name} does not work any more")
                     break
                 time.sleep(0.5)
-            connection = client._connection
-            links = [link for link in (connection.last, *connection._retired) if link is not None]
             until = time.monotonic() + _PATIENCE
             # A subscription of the stateless kind is a call that goes on; there is none any more.
-            while any(link.dispatcher.waiting for link in links) and time.monotonic() < until:
+            while waiting_anywhere(client) and time.monotonic() < until:
                 time.sleep(0.05)
-            waiting = sum(link.dispatcher.waiting for link in links)
+            waiting = waiting_anywhere(client)
             if waiting:
                 problems.append(f"{waiting} waiters are left in the client of {target.name}")
         return problems

@@ -18,6 +18,7 @@ import pytest
 
 from mcp_sync import MCPClient
 from tests.support.fault_server import Asked, FaultServer, Stream
+from tests.support.inside import waiting
 from tests.support.stdio_server import LineServer
 from tests.transports.streamable_http.modern import ModernServer
 
@@ -119,9 +120,7 @@ class Bed:
 
     def waiting(self, client: MCPClient) -> int:
         """How many entries the client's table has."""
-        link = client._connection.last
-        assert link is not None
-        return link.dispatcher.waiting
+        return waiting(client)
 
 
 def _part(data: bytes, keep: float) -> bytes:

@@ -16,6 +16,7 @@ import requests
 from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError
 from tests.support.clock import AT_ONCE, LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, Request, Wire, finish, hold, reset, status
+from tests.support.inside import waiting
 from tests.transports.streamable_http.waiting import wait_for_get_stream
 
 Connect = Callable[..., MCPClient]
@@ -82,9 +83,7 @@ def test_a_call_ends_at_its_deadline_whatever_drips_in_and_is_cancelled(
         (note,) = server.wait_for_method("notifications/cancelled")
         assert note["params"]["requestId"] == error.request_id == server.sent("tools/call")[0]["id"]
     assert server.tool_calls["echo"] == 1
-    link = client._connection.live
-    assert link is not None
-    assert link.dispatcher.waiting == 0
+    assert waiting(client) == 0
     assert client.call_tool("echo", {"message": "next"}).text == "next"
 
 
@@ -194,9 +193,7 @@ def test_ctrl_c_in_a_call_is_a_keyboard_interrupt_and_the_client_goes_on(
     assert type(caught.value) is KeyboardInterrupt
     (note,) = server.wait_for_method("notifications/cancelled")
     assert note["params"]["requestId"] == server.sent("tools/call")[0]["id"]
-    link = client._connection.live
-    assert link is not None
-    assert link.dispatcher.waiting == 0
+    assert waiting(client) == 0
     with within():
         assert client.call_tool("echo", {"message": "next"}, timeout=LONG).text == "next"
     assert len(server.sent("initialize")) == 1

@@ -11,9 +11,9 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPConnectionError, SessionExpiredError
-from mcp_sync.session import connection
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, FaultServer, status
+from tests.support.inside import reconnect_after
 from tests.transports.streamable_http.waiting import wait_for_get_stream, wait_for_requests
 
 Connect = Callable[..., MCPClient]
@@ -22,7 +22,7 @@ Connect = Callable[..., MCPClient]
 @pytest.fixture(autouse=True)
 def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that is lost at once is followed by a pause, which has its own test."""
-    monkeypatch.setattr(connection, "_FLOOR_SECONDS", 0.05)
+    reconnect_after(monkeypatch, 0.05)
 
 
 # How servers say that they do not know a session: quirks.md, C.
@@ -146,7 +146,7 @@ def test_a_server_that_forgets_each_session_is_not_asked_for_ever(server: FaultS
 def test_sessions_that_are_lost_at_once_are_opened_ever_further_apart(
     server: FaultServer, make_client: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_FLOOR_SECONDS", 0.2)
+    reconnect_after(monkeypatch, 0.2)
     server.instead("tools/list", status(404), ALWAYS)
     client = make_client(server.mcp_url).connect()
     for _ in range(2):

@@ -6,7 +6,7 @@ Runs on: the test's thread.
 from __future__ import annotations
 
 from mcp_sync import MCPClient
-from mcp_sync.concurrency.deadline import Deadline
+from tests.support import inside
 from tests.support.fault_server import FaultServer
 
 __all__ = ["wait_for_get_stream", "wait_for_requests"]
@@ -24,7 +24,5 @@ def wait_for_get_stream(server: FaultServer, client: MCPClient) -> None:
     id = client.session_id
     assert id is not None
     server.wait_until(lambda: server.sessions[id].stream is not None, "the GET stream")
-    link = client._connection.live
-    assert link is not None
-    assert link.transport.wait_for_get_stream(Deadline(10))
-    assert link.transport.get_stream_is_open
+    assert inside.get_stream_settled(client, 10)
+    assert inside.get_stream_is_open(client)
