@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Type
 from pydantic import TypeAdapter
 
 from mcp_sync.protocol import types
-from mcp_sync.protocol.types import ErrorObject, InputRequest, InputRequiredResult, WireModel
+from mcp_sync.protocol.types import ErrorObject, InputRequest, WireModel
 
 # Takes a document as it came, gives it back as our models would send it.
 Reader = Callable[[Any], Any]
@@ -17,15 +17,11 @@ _NAMESAKES: List[Type[WireModel]] = [
     types.BlobResourceContents,
     types.CacheableResult,
     types.CallToolResult,
-    types.CancelTaskResult,
-    types.ClientCapabilities,
     types.CompleteResult,
     types.CreateMessageResult,
-    types.CreateTaskResult,
     types.DiscoverResult,
     types.ElicitResult,
     types.EmbeddedResource,
-    types.EmptyResult,
     types.GetPromptResult,
     types.GetTaskResult,
     types.Icon,
@@ -33,18 +29,11 @@ _NAMESAKES: List[Type[WireModel]] = [
     types.Implementation,
     types.InitializeResult,
     types.InputRequest,
-    types.InputRequiredResult,
-    types.ListPromptsResult,
-    types.ListResourceTemplatesResult,
-    types.ListResourcesResult,
     types.ListRootsResult,
-    types.ListTasksResult,
-    types.ListToolsResult,
     types.ModelHint,
     types.ModelPreferences,
     types.Notification,
     types.NotificationParams,
-    types.PaginatedResult,
     types.Prompt,
     types.PromptArgument,
     types.PromptMessage,
@@ -59,10 +48,6 @@ _NAMESAKES: List[Type[WireModel]] = [
     types.Root,
     types.SamplingMessage,
     types.ServerCapabilities,
-    types.SubscriptionFilter,
-    types.SubscriptionsListenResult,
-    types.Task,
-    types.TaskMetadata,
     types.TextContent,
     types.TextResourceContents,
     types.Tool,
@@ -74,73 +59,37 @@ _NAMESAKES: List[Type[WireModel]] = [
 ]
 MODELS: Dict[str, Type[WireModel]] = {
     **{model.__name__: model for model in _NAMESAKES},
-    "CallToolRequestParams": types.CallToolParams,
-    "CancelledNotificationParams": types.CancelledParams,
-    "CompleteRequestParams": types.CompleteParams,
     "CreateMessageRequestParams": types.CreateMessageParams,
     "ElicitRequestFormParams": types.ElicitParams,
     "ElicitRequestParams": types.ElicitParams,
     "ElicitRequestURLParams": types.ElicitParams,
+    "EmptyResult": types.Result,
     "Error": types.ErrorObject,
-    "GetPromptRequestParams": types.GetPromptParams,
     "GetTaskPayloadResult": types.Result,
-    "InitializeRequestParams": types.InitializeParams,
     "InternalError": types.ErrorObject,
     "InvalidParamsError": types.ErrorObject,
     "InvalidRequestError": types.ErrorObject,
     "LoggingMessageNotificationParams": types.LogMessage,
     "MethodNotFoundError": types.ErrorObject,
-    "PaginatedRequestParams": types.PaginatedParams,
     "ParseError": types.ErrorObject,
     "ProgressNotificationParams": types.Progress,
-    "ReadResourceRequestParams": types.ReadResourceParams,
-    "RelatedTaskMetadata": types.RelatedTask,
     "ResourceReference": types.ResourceTemplateReference,
-    "ResourceUpdatedNotificationParams": types.ResourceUpdatedParams,
-    "SetLevelRequestParams": types.SetLevelParams,
-    "SubscribeRequestParams": types.SubscribeParams,
-    "SubscriptionsAcknowledgedNotificationParams": types.SubscriptionsAcknowledgedParams,
-    "SubscriptionsListenRequestParams": types.SubscriptionsListenParams,
-    "TaskStatusNotificationParams": types.TaskStatusParams,
-    "UnsubscribeRequestParams": types.SubscribeParams,
 }
 
 # Requests and notifications, by the model of their params. JSON-RPC's own fields are not a matter of the models.
 PARAMS: Dict[str, Type[WireModel]] = {
-    "CallToolRequest": types.CallToolParams,
-    "CancelTaskRequest": types.TaskParams,
-    "CancelledNotification": types.CancelledParams,
-    "CompleteRequest": types.CompleteParams,
     "CreateMessageRequest": types.CreateMessageParams,
     "DiscoverRequest": types.RequestParams,
     "ElicitRequest": types.ElicitParams,
-    "ElicitationCompleteNotification": types.ElicitationCompleteParams,
-    "GetPromptRequest": types.GetPromptParams,
-    "GetTaskPayloadRequest": types.TaskParams,
-    "GetTaskRequest": types.TaskParams,
-    "InitializeRequest": types.InitializeParams,
     "InitializedNotification": types.NotificationParams,
-    "ListPromptsRequest": types.PaginatedParams,
-    "ListResourceTemplatesRequest": types.PaginatedParams,
-    "ListResourcesRequest": types.PaginatedParams,
     "ListRootsRequest": types.RequestParams,
-    "ListTasksRequest": types.PaginatedParams,
-    "ListToolsRequest": types.PaginatedParams,
     "LoggingMessageNotification": types.LogMessage,
     "PingRequest": types.RequestParams,
     "ProgressNotification": types.Progress,
     "PromptListChangedNotification": types.NotificationParams,
-    "ReadResourceRequest": types.ReadResourceParams,
     "ResourceListChangedNotification": types.NotificationParams,
-    "ResourceUpdatedNotification": types.ResourceUpdatedParams,
     "RootsListChangedNotification": types.NotificationParams,
-    "SetLevelRequest": types.SetLevelParams,
-    "SubscribeRequest": types.SubscribeParams,
-    "SubscriptionsAcknowledgedNotification": types.SubscriptionsAcknowledgedParams,
-    "SubscriptionsListenRequest": types.SubscriptionsListenParams,
-    "TaskStatusNotification": types.TaskStatusParams,
     "ToolListChangedNotification": types.NotificationParams,
-    "UnsubscribeRequest": types.SubscribeParams,
 }
 
 # Successful responses, by the model of their result.
@@ -149,21 +98,16 @@ RESPONSES: Dict[str, Type[WireModel]] = {
     "CompleteResultResponse": types.CompleteResult,
     "DiscoverResultResponse": types.DiscoverResult,
     "GetPromptResultResponse": types.GetPromptResult,
-    "ListPromptsResultResponse": types.ListPromptsResult,
-    "ListResourceTemplatesResultResponse": types.ListResourceTemplatesResult,
-    "ListResourcesResultResponse": types.ListResourcesResult,
-    "ListToolsResultResponse": types.ListToolsResult,
     "ReadResourceResultResponse": types.ReadResourceResult,
-    "SubscriptionsListenResultResponse": types.SubscriptionsListenResult,
 }
 
-# Error responses, by the model of the error's data.
-ERROR_DATA: Dict[str, Type[WireModel]] = {
-    "HeaderMismatchError": WireModel,
-    "MissingRequiredClientCapabilityError": types.MissingClientCapabilityData,
-    "URLElicitationRequiredError": types.URLElicitationRequiredData,
-    "UnsupportedProtocolVersionError": types.UnsupportedProtocolVersionData,
-}
+# Error responses: each has the error's code and message, and its data as it came.
+ERRORS = [
+    "HeaderMismatchError",
+    "MissingRequiredClientCapabilityError",
+    "URLElicitationRequiredError",
+    "UnsupportedProtocolVersionError",
+]
 
 SCALAR = "a string or a number; a plain field of each model"
 RAW = "part of a JSON Schema, and schemas stay raw dicts"
@@ -171,6 +115,8 @@ JSON = "any JSON; stays raw"
 META = "_meta stays a raw dict in every model"
 PARENT = "only a parent of others, whose models have its fields"
 UNION = "a union; each of its members has a model"
+SENT = "made by the client as a plain dict, which test_what_clients_send checks"
+BY_KEY = "read by a few of its keys: mcp_sync.protocol.conversations and rounds, mcp_sync.session"
 ENVELOPE = "JSON-RPC itself, not a payload: mcp_sync.protocol.messages"
 
 WITHOUT_MODEL: Dict[str, str] = {
@@ -189,6 +135,27 @@ WITHOUT_MODEL: Dict[str, str] = {
     **dict.fromkeys(["NumberSchema", "PrimitiveSchemaDefinition", "SingleSelectEnumSchema", "StringSchema"], RAW),
     **dict.fromkeys(["TitledMultiSelectEnumSchema", "TitledSingleSelectEnumSchema"], RAW),
     **dict.fromkeys(["UntitledMultiSelectEnumSchema", "UntitledSingleSelectEnumSchema"], RAW),
+    **dict.fromkeys(["CallToolRequest", "CallToolRequestParams", "CancelTaskRequest", "ClientCapabilities"], SENT),
+    **dict.fromkeys(["CompleteRequest", "CompleteRequestParams", "GetPromptRequest", "GetPromptRequestParams"], SENT),
+    **dict.fromkeys(["GetTaskPayloadRequest", "GetTaskRequest", "InitializeRequest", "InitializeRequestParams"], SENT),
+    **dict.fromkeys(["ListPromptsRequest", "ListResourceTemplatesRequest", "ListResourcesRequest"], SENT),
+    **dict.fromkeys(["ListTasksRequest", "ListToolsRequest", "PaginatedRequestParams", "ReadResourceRequest"], SENT),
+    **dict.fromkeys(["ReadResourceRequestParams", "SetLevelRequest", "SetLevelRequestParams"], SENT),
+    **dict.fromkeys(["SubscribeRequest", "SubscribeRequestParams", "SubscriptionFilter"], SENT),
+    **dict.fromkeys(["SubscriptionsListenRequest", "SubscriptionsListenRequestParams", "TaskMetadata"], SENT),
+    **dict.fromkeys(["UnsubscribeRequest", "UnsubscribeRequestParams"], SENT),
+    **dict.fromkeys(["CancelTaskResult", "CreateTaskResult", "InputRequiredResult", "ListPromptsResult"], BY_KEY),
+    **dict.fromkeys(["ListPromptsResultResponse", "ListResourceTemplatesResult"], BY_KEY),
+    **dict.fromkeys(["ListResourceTemplatesResultResponse", "ListResourcesResult"], BY_KEY),
+    **dict.fromkeys(["ListResourcesResultResponse", "ListTasksResult", "ListToolsResult"], BY_KEY),
+    **dict.fromkeys(["ListToolsResultResponse", "SubscriptionsListenResult"], BY_KEY),
+    **dict.fromkeys(["SubscriptionsListenResultResponse", "Task", "CancelledNotification"], BY_KEY),
+    **dict.fromkeys(["CancelledNotificationParams", "ElicitationCompleteNotification"], BY_KEY),
+    **dict.fromkeys(["ResourceUpdatedNotification", "ResourceUpdatedNotificationParams"], BY_KEY),
+    **dict.fromkeys(["SubscriptionsAcknowledgedNotification", "TaskStatusNotification"], BY_KEY),
+    **dict.fromkeys(["SubscriptionsAcknowledgedNotificationParams", "TaskStatusNotificationParams"], BY_KEY),
+    "PaginatedResult": PARENT,
+    "RelatedTaskMetadata": META,
     **dict.fromkeys(["JSONRPCBatchRequest", "JSONRPCBatchResponse", "JSONRPCError", "JSONRPCErrorResponse"], ENVELOPE),
     **dict.fromkeys(["JSONRPCMessage", "JSONRPCNotification", "JSONRPCRequest", "JSONRPCResponse"], ENVELOPE),
     "JSONRPCResultResponse": ENVELOPE,
@@ -215,21 +182,15 @@ def _params(model: Type[WireModel]) -> Reader:
 
 def _response(model: Type[WireModel]) -> Reader:
     def read(message: Any) -> Any:
-        kind = InputRequiredResult if message["result"].get("resultType") == "input_required" else model
-        return {**message, "result": kind.model_validate(message["result"]).to_wire()}
+        if message["result"].get("resultType") == "input_required":
+            return message  # stays raw: mcp_sync.protocol.rounds
+        return {**message, "result": model.model_validate(message["result"]).to_wire()}
 
     return read
 
 
-def _error(model: Type[WireModel]) -> Reader:
-    def read(message: Any) -> Any:
-        error = ErrorObject.model_validate(message["error"])
-        wire = error.to_wire()
-        if isinstance(error.data, dict):
-            wire["data"] = model.model_validate(error.data).to_wire()
-        return {**message, "error": wire}
-
-    return read
+def _error(message: Any) -> Any:
+    return {**message, "error": ErrorObject.model_validate(message["error"]).to_wire()}
 
 
 def _input_requests(value: Any) -> Any:
@@ -240,7 +201,7 @@ READERS: Dict[str, Reader] = {
     **{name: _through(model) for name, model in MODELS.items()},
     **{name: _params(model) for name, model in PARAMS.items()},
     **{name: _response(model) for name, model in RESPONSES.items()},
-    **{name: _error(model) for name, model in ERROR_DATA.items()},
+    **dict.fromkeys(ERRORS, _error),
     "ContentBlock": _adapted(types.ContentBlock),
     "InputRequests": _input_requests,
     "SamplingMessageContentBlock": _adapted(types.SamplingContent),

@@ -2,39 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, List, Set, Tuple
 
 import pytest
 from pydantic import ValidationError
 
 from mcp_sync.protocol.types import (
-    CallToolParams,
-    CancelledParams,
-    ClientCapabilities,
-    CompleteParams,
-    CompletionArgument,
-    CompletionContext,
     CreateMessageResult,
-    ElicitationCapability,
     ElicitResult,
-    GetPromptParams,
-    Implementation,
-    InitializeParams,
     ListRootsResult,
-    PaginatedParams,
-    Progress,
-    PromptReference,
-    ReadResourceParams,
-    RequestParams,
-    ResourceTemplateReference,
     Root,
-    RootsCapability,
-    SamplingCapability,
-    SetLevelParams,
-    SubscribeParams,
-    SubscriptionFilter,
-    SubscriptionsListenParams,
-    TaskParams,
     TextContent,
     ToolResultContent,
     ToolUseContent,
@@ -42,7 +19,20 @@ from mcp_sync.protocol.types import (
 )
 
 from . import schemas
-from .readers import ERROR_DATA, JSON, META, MODELS, PARAMS, RAW, READERS, RESPONSES, SCALAR, UNION, WITHOUT_MODEL
+from .readers import (
+    BY_KEY,
+    ERRORS,
+    JSON,
+    META,
+    MODELS,
+    PARAMS,
+    RAW,
+    READERS,
+    RESPONSES,
+    SCALAR,
+    UNION,
+    WITHOUT_MODEL,
+)
 from .schemas import REVISIONS, assert_valid, definitions, documents, examples, needs_spec, revisions_with
 
 pytest.importorskip("jsonschema", reason="jsonschema checks documents against the official schemas")
@@ -52,10 +42,6 @@ pytestmark = needs_spec
 LENIENT = {
     ("CacheableResult", "cacheScope"),
     ("CacheableResult", "ttlMs"),
-    ("CancelTaskResult", "createdAt"),
-    ("CancelTaskResult", "lastUpdatedAt"),
-    ("CancelTaskResult", "ttl"),
-    ("CancelledNotificationParams", "requestId"),
     ("DiscoverResult", "cacheScope"),
     ("DiscoverResult", "ttlMs"),
     ("ElicitRequestURLParams", "elicitationId"),
@@ -66,26 +52,12 @@ LENIENT = {
     ("InternalError", "message"),
     ("InvalidParamsError", "message"),
     ("InvalidRequestError", "message"),
-    ("ListPromptsResult", "cacheScope"),
-    ("ListPromptsResult", "ttlMs"),
-    ("ListResourceTemplatesResult", "cacheScope"),
-    ("ListResourceTemplatesResult", "ttlMs"),
-    ("ListResourcesResult", "cacheScope"),
-    ("ListResourcesResult", "ttlMs"),
-    ("ListToolsResult", "cacheScope"),
-    ("ListToolsResult", "ttlMs"),
     ("LoggingMessageNotificationParams", "data"),
     ("MethodNotFoundError", "message"),
     ("ParseError", "message"),
     ("ProgressNotificationParams", "progressToken"),
     ("ReadResourceResult", "cacheScope"),
     ("ReadResourceResult", "ttlMs"),
-    ("Task", "createdAt"),
-    ("Task", "lastUpdatedAt"),
-    ("Task", "ttl"),
-    ("TaskStatusNotificationParams", "createdAt"),
-    ("TaskStatusNotificationParams", "lastUpdatedAt"),
-    ("TaskStatusNotificationParams", "ttl"),
 }
 
 
@@ -108,7 +80,7 @@ def test_every_definition_has_a_model_or_a_reason_to_have_none(revision: str) ->
     assert sorted(names - set(READERS) - set(WITHOUT_MODEL)) == []
 
 
-def test_whatever_a_server_may_send_has_a_model() -> None:
+def test_whatever_a_server_may_send_has_a_model_or_is_read_by_its_keys() -> None:
     """All that can be reached from the messages of a server, but for scalars, unions, and what stays raw JSON."""
     without: Set[str] = set()
     for revision in REVISIONS:
@@ -124,8 +96,11 @@ def test_whatever_a_server_may_send_has_a_model() -> None:
                 waiting.extend(schemas.references(named[name]))
         assert len(seen) > 40
         without |= seen - set(READERS)
-    # Whatever is an object with fields of its own is read by a model.
-    assert {WITHOUT_MODEL[name] for name in without} <= {SCALAR, JSON, META, RAW, UNION}
+    # The data of an error and the filter of a subscription stay raw; requests about tasks of the client's are refused.
+    without -= {"CancelTaskRequest", "ClientCapabilities", "GetTaskPayloadRequest", "GetTaskRequest"}
+    without -= {"ListTasksRequest", "PaginatedRequestParams", "SubscriptionFilter", "TaskMetadata"}
+    # Whatever a program gets to see, and is an object with fields of its own, is read by a model.
+    assert {WITHOUT_MODEL[name] for name in without} <= {SCALAR, JSON, META, RAW, UNION, BY_KEY}
     assert "ServerResult" in without
 
 
@@ -133,7 +108,7 @@ def test_no_reader_and_no_excuse_is_for_a_definition_that_does_not_exist() -> No
     existing = {name for revision in REVISIONS for name in definitions(revision)}
     assert sorted({*READERS, *WITHOUT_MODEL} - existing) == []
     assert sorted(set(READERS) & set(WITHOUT_MODEL)) == []
-    assert len(READERS) == len({*MODELS, *PARAMS, *RESPONSES, *ERROR_DATA}) + 3
+    assert len(READERS) == len({*MODELS, *PARAMS, *RESPONSES, *ERRORS}) + 3
 
 
 @pytest.mark.parametrize(("revision", "name"), every_definition(READERS))
@@ -202,7 +177,7 @@ def with_unknown_fields(value: Any, key: str = "") -> Any:
 
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) > 100
-    assert len({name for name, _ in EXAMPLES} & set(READERS)) > 70
+    assert len({name for name, _ in EXAMPLES} & set(READERS)) > 45
 
 
 @pytest.mark.parametrize(("name", "path"), EXAMPLES, ids=lambda value: value.stem if isinstance(value, Path) else value)
@@ -223,27 +198,12 @@ def test_an_official_example_with_unknown_fields_keeps_them(name: str, path: Pat
         assert canonical(READERS[name](document)) == canonical(document)
 
 
-# -- what we send, built by hand ---------------------------------------------------------------------------------------
+# -- what we answer, built by hand; what the client asks is in test_what_clients_send ---------------------------------
 
-INFO = Implementation(name="mcp_sync", version="1.0")
-STAMP = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientCapabilities": {},
-    "progressToken": 7,
-}
 SAID = TextContent(text="Paris")
-
-OLDER = REVISIONS[:4]
 NEWER = REVISIONS[3:]
 
-SENT: List[Tuple[str, WireModel, Tuple[str, ...]]] = [
-    ("ClientCapabilities", ClientCapabilities(), REVISIONS),
-    ("ClientCapabilities", ClientCapabilities(roots=RootsCapability(), sampling=SamplingCapability()), REVISIONS),
-    ("ClientCapabilities", ClientCapabilities(roots=RootsCapability(list_changed=True), experimental={"x": {}}), OLDER),
-    ("ClientCapabilities", ClientCapabilities(elicitation=ElicitationCapability(form={}, url=None)), REVISIONS[2:]),
-    ("ClientCapabilities", ClientCapabilities(sampling=SamplingCapability(tools={}, context={})), NEWER),
-    ("ClientCapabilities", ClientCapabilities(tasks={"requests": {"elicitation": {"create": {}}}}), ("2025-11-25",)),
-    ("ClientCapabilities", ClientCapabilities(extensions={"io.modelcontextprotocol/tasks": {}}), ("2026-07-28",)),
+ANSWERED: List[Tuple[str, WireModel, Tuple[str, ...]]] = [
     ("ElicitResult", ElicitResult(action="decline"), REVISIONS[2:]),
     ("ElicitResult", ElicitResult(action="cancel", content=None, meta=None), REVISIONS[2:]),
     ("ElicitResult", ElicitResult(action="accept", content={"a": "x", "b": 3, "c": True, "d": None}), REVISIONS[2:]),
@@ -263,114 +223,10 @@ SENT: List[Tuple[str, WireModel, Tuple[str, ...]]] = [
     ),
     ("ListRootsResult", ListRootsResult(roots=[]), REVISIONS),
     ("ListRootsResult", ListRootsResult(roots=[Root(uri="file:///a"), Root(uri="file:///b", name="b")]), REVISIONS),
-    ("EmptyResult", RequestParams(), OLDER),
-]
-
-REQUESTS: List[Tuple[str, str, WireModel, Tuple[str, ...]]] = [
-    ("CallToolRequest", "tools/call", CallToolParams(name="t", meta=STAMP), REVISIONS),
-    ("CallToolRequest", "tools/call", CallToolParams(name="t", arguments={"a": None}, meta=STAMP), REVISIONS),
-    ("CallToolRequest", "tools/call", CallToolParams(name="t", task={"ttl": 5}), ("2025-11-25",)),
-    (
-        "CallToolRequest",
-        "tools/call",
-        CallToolParams(
-            name="t",
-            meta=STAMP,
-            request_state="opaque",
-            input_responses={"q": ElicitResult(action="accept", content={"a": 1, "b": None})},
-        ),
-        ("2026-07-28",),
-    ),
-    (
-        "CompleteRequest",
-        "completion/complete",
-        CompleteParams(ref=PromptReference(name="p"), argument=CompletionArgument(name="a", value="v"), meta=STAMP),
-        REVISIONS,
-    ),
-    (
-        "CompleteRequest",
-        "completion/complete",
-        CompleteParams(
-            ref=ResourceTemplateReference(uri="file:///{path}"),
-            argument=CompletionArgument(name="path", value=""),
-            context=CompletionContext(arguments={"b": "c"}),
-            meta=STAMP,
-        ),
-        REVISIONS,
-    ),
-    ("GetPromptRequest", "prompts/get", GetPromptParams(name="p", arguments={"a": "b"}, meta=STAMP), REVISIONS),
-    (
-        "InitializeRequest",
-        "initialize",
-        InitializeParams(protocol_version="2025-11-25", capabilities=ClientCapabilities(), client_info=INFO),
-        OLDER,
-    ),
-    ("ListToolsRequest", "tools/list", PaginatedParams(meta=STAMP), REVISIONS),
-    ("ListToolsRequest", "tools/list", PaginatedParams(cursor=None, meta=STAMP), REVISIONS),
-    ("ListPromptsRequest", "prompts/list", PaginatedParams(cursor="c", meta=STAMP), REVISIONS),
-    ("ListResourcesRequest", "resources/list", PaginatedParams(cursor="c", meta=STAMP), REVISIONS),
-    ("ListResourceTemplatesRequest", "resources/templates/list", PaginatedParams(cursor="c", meta=STAMP), REVISIONS),
-    ("ReadResourceRequest", "resources/read", ReadResourceParams(uri="file:///a", meta=STAMP), REVISIONS),
-    ("PingRequest", "ping", RequestParams(), OLDER),
-    ("SetLevelRequest", "logging/setLevel", SetLevelParams(level="info"), OLDER),
-    ("SubscribeRequest", "resources/subscribe", SubscribeParams(uri="file:///a"), OLDER),
-    ("UnsubscribeRequest", "resources/unsubscribe", SubscribeParams(uri="file:///a"), OLDER),
-    ("GetTaskRequest", "tasks/get", TaskParams(task_id="1"), ("2025-11-25",)),
-    ("GetTaskPayloadRequest", "tasks/result", TaskParams(task_id="1"), ("2025-11-25",)),
-    ("CancelTaskRequest", "tasks/cancel", TaskParams(task_id="1"), ("2025-11-25",)),
-    ("DiscoverRequest", "server/discover", RequestParams(meta=STAMP), ("2026-07-28",)),
-    (
-        "SubscriptionsListenRequest",
-        "subscriptions/listen",
-        SubscriptionsListenParams(
-            notifications=SubscriptionFilter(tools_list_changed=True, resource_subscriptions=["file:///a"]), meta=STAMP
-        ),
-        ("2026-07-28",),
-    ),
-]
-
-NOTIFICATIONS: List[Tuple[str, str, WireModel, Tuple[str, ...]]] = [
-    ("CancelledNotification", "notifications/cancelled", CancelledParams(request_id=1), REVISIONS),
-    ("CancelledNotification", "notifications/cancelled", CancelledParams(request_id="1", reason="late"), REVISIONS),
-    ("ProgressNotification", "notifications/progress", Progress(progress_token="t", progress=1), REVISIONS),
-    (
-        "ProgressNotification",
-        "notifications/progress",
-        Progress(progress_token=5, progress=0.5, total=1, message="half"),
-        REVISIONS,
-    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "model", "revisions"), SENT)
+@pytest.mark.parametrize(("name", "model", "revisions"), ANSWERED)
 def test_what_a_client_answers_is_valid(name: str, model: WireModel, revisions: Tuple[str, ...]) -> None:
     for revision in revisions:
         assert_valid(revision, name, model.to_wire())
-
-
-@pytest.mark.parametrize(("name", "method", "params", "revisions"), [*REQUESTS, *NOTIFICATIONS])
-def test_what_a_client_sends_is_valid(name: str, method: str, params: WireModel, revisions: Tuple[str, ...]) -> None:
-    message: Dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params.to_wire()}
-    if name.endswith("Request"):
-        message["id"] = 1
-    for revision in revisions:
-        assert_valid(revision, name, message)
-
-
-def test_every_request_of_a_client_is_among_those_checked() -> None:
-    checked = {name for name, _, _, _ in [*REQUESTS, *NOTIFICATIONS]} | {name for name, _, _ in SENT}
-    possible: Set[str] = set()
-    for revision in REVISIONS:
-        for union in ("ClientRequest", "ClientNotification", "ClientResult"):
-            possible |= set(schemas.references(definitions(revision)[union]))
-    # We do not offer tasks of our own, nor tell of changed roots other than by the method's name alone.
-    ours_to_refuse = {
-        "GetTaskResult",
-        "GetTaskPayloadResult",
-        "CancelTaskResult",
-        "ListTasksResult",
-        "ListTasksRequest",
-    }
-    bare = {"InitializedNotification", "RootsListChangedNotification", "TaskStatusNotification", "Result"}
-    inherited = {"CancelledNotificationParams"}
-    assert sorted(possible - checked - ours_to_refuse - bare - inherited) == []

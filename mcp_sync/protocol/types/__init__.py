@@ -1,329 +1,91 @@
 """The payloads of MCP as pydantic models: one set that reads every revision from 2024-11-05 to 2026-07-28.
 
 Runs on: any thread; models are plain data. Each name is imported from its module when it is first asked for: making a
-model class takes 0.4 ms, and there are a hundred of them.
+model class takes 0.4 ms, and there are dozens of them.
+
+A model is here because the package reads or makes it, or because one of those has it as a field. What the client sends,
+and the pages of lists, stay plain dicts.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, List
 
+# ruff: noqa: F403  # the modules' own __all__ say which names those are; _MODULES holds them once more, for run time
+
 if TYPE_CHECKING:
-    from .base import EmptyResult, ProgressToken, RequestId, RequestParams, Result, WireModel
-    from .calls import CallToolParams, CallToolResult
-    from .completion import (
-        CompleteParams,
-        CompleteResult,
-        Completion,
-        CompletionArgument,
-        CompletionContext,
-        PromptReference,
-        ResourceTemplateReference,
-    )
-    from .content import (
-        AudioContent,
-        ContentBlock,
-        EmbeddedResource,
-        ImageContent,
-        ResourceLink,
-        TextContent,
-        UnknownContent,
-    )
-    from .contents import BlobResourceContents, Resource, ResourceContents, TextResourceContents
-    from .display import Annotations, Icon
-    from .elicitation import ElicitParams, ElicitResult, apply_defaults
-    from .faults import (
-        ErrorObject,
-        MissingClientCapabilityData,
-        UnsupportedProtocolVersionData,
-        URLElicitationRequiredData,
-    )
-    from .input_required import InputRequest, InputRequiredResult
-    from .lifecycle import (
-        ClientCapabilities,
-        DiscoverResult,
-        ElicitationCapability,
-        Implementation,
-        InitializeParams,
-        InitializeResult,
-        PromptsCapability,
-        ResourcesCapability,
-        RootsCapability,
-        SamplingCapability,
-        ServerCapabilities,
-        SetLevelParams,
-        ToolsCapability,
-    )
-    from .notifications import (
-        CancelledParams,
-        ElicitationCompleteParams,
-        LogMessage,
-        Notification,
-        NotificationParams,
-        Progress,
-        ResourceUpdatedParams,
-    )
-    from .paging import CacheableResult, PaginatedParams, PaginatedResult
-    from .prompts import GetPromptParams, GetPromptResult, ListPromptsResult, Prompt, PromptArgument, PromptMessage
-    from .resources import (
-        ListResourcesResult,
-        ListResourceTemplatesResult,
-        ReadResourceParams,
-        ReadResourceResult,
-        ResourceTemplate,
-        SubscribeParams,
-    )
-    from .roots import ListRootsResult, Root
-    from .sampling import (
-        CreateMessageParams,
-        CreateMessageResult,
-        ModelHint,
-        ModelPreferences,
-        SamplingContent,
-        SamplingMessage,
-        ToolChoice,
-        ToolResultContent,
-        ToolUseContent,
-    )
-    from .subscriptions import (
-        SubscriptionFilter,
-        SubscriptionsAcknowledgedParams,
-        SubscriptionsListenParams,
-        SubscriptionsListenResult,
-    )
-    from .tasks import (
-        CancelTaskResult,
-        CreateTaskResult,
-        GetTaskResult,
-        ListTasksResult,
-        RelatedTask,
-        Task,
-        TaskHandleResult,
-        TaskMetadata,
-        TaskParams,
-        TaskStatusParams,
-        UpdateTaskParams,
-    )
-    from .tools import ListToolsResult, Tool, ToolAnnotations, ToolExecution
+    from .base import *
+    from .completion import *
+    from .content import *
+    from .elicitation import *
+    from .lifecycle import *
+    from .notifications import *
+    from .prompts import *
+    from .resources import *
+    from .roots import *
+    from .sampling import *
+    from .tasks import *
+    from .tools import *
 
-__all__ = [
-    "Annotations",
-    "AudioContent",
-    "BlobResourceContents",
-    "CacheableResult",
-    "CallToolParams",
-    "CallToolResult",
-    "CancelTaskResult",
-    "CancelledParams",
-    "ClientCapabilities",
-    "CompleteParams",
-    "CompleteResult",
-    "Completion",
-    "CompletionArgument",
-    "CompletionContext",
-    "ContentBlock",
-    "CreateMessageParams",
-    "CreateMessageResult",
-    "CreateTaskResult",
-    "DiscoverResult",
-    "ElicitParams",
-    "ElicitResult",
-    "ElicitationCapability",
-    "ElicitationCompleteParams",
-    "EmbeddedResource",
-    "EmptyResult",
-    "ErrorObject",
-    "GetPromptParams",
-    "GetPromptResult",
-    "GetTaskResult",
-    "Icon",
-    "ImageContent",
-    "Implementation",
-    "InitializeParams",
-    "InitializeResult",
-    "InputRequest",
-    "InputRequiredResult",
-    "ListPromptsResult",
-    "ListResourceTemplatesResult",
-    "ListResourcesResult",
-    "ListRootsResult",
-    "ListTasksResult",
-    "ListToolsResult",
-    "LogMessage",
-    "MissingClientCapabilityData",
-    "ModelHint",
-    "ModelPreferences",
-    "Notification",
-    "NotificationParams",
-    "PaginatedParams",
-    "PaginatedResult",
-    "Progress",
-    "ProgressToken",
-    "Prompt",
-    "PromptArgument",
-    "PromptMessage",
-    "PromptReference",
-    "PromptsCapability",
-    "ReadResourceParams",
-    "ReadResourceResult",
-    "RelatedTask",
-    "RequestId",
-    "RequestParams",
-    "Resource",
-    "ResourceContents",
-    "ResourceLink",
-    "ResourceTemplate",
-    "ResourceTemplateReference",
-    "ResourceUpdatedParams",
-    "ResourcesCapability",
-    "Result",
-    "Root",
-    "RootsCapability",
-    "SamplingCapability",
-    "SamplingContent",
-    "SamplingMessage",
-    "ServerCapabilities",
-    "SetLevelParams",
-    "SubscribeParams",
-    "SubscriptionFilter",
-    "SubscriptionsAcknowledgedParams",
-    "SubscriptionsListenParams",
-    "SubscriptionsListenResult",
-    "Task",
-    "TaskHandleResult",
-    "TaskMetadata",
-    "TaskParams",
-    "TaskStatusParams",
-    "TextContent",
-    "TextResourceContents",
-    "Tool",
-    "ToolAnnotations",
-    "ToolChoice",
-    "ToolExecution",
-    "ToolResultContent",
-    "ToolUseContent",
-    "ToolsCapability",
-    "URLElicitationRequiredData",
-    "UnknownContent",
-    "UnsupportedProtocolVersionData",
-    "UpdateTaskParams",
-    "WireModel",
-    "apply_defaults",
-]
-
-# Where each name lives. A test holds this to the imports above.
-_HOMES = {
-    "EmptyResult": "base",
-    "ProgressToken": "base",
-    "RequestId": "base",
-    "RequestParams": "base",
-    "Result": "base",
-    "WireModel": "base",
-    "CallToolParams": "calls",
-    "CallToolResult": "calls",
-    "CompleteParams": "completion",
-    "CompleteResult": "completion",
-    "Completion": "completion",
-    "CompletionArgument": "completion",
-    "CompletionContext": "completion",
-    "PromptReference": "completion",
-    "ResourceTemplateReference": "completion",
-    "AudioContent": "content",
-    "ContentBlock": "content",
-    "EmbeddedResource": "content",
-    "ImageContent": "content",
-    "ResourceLink": "content",
-    "TextContent": "content",
-    "UnknownContent": "content",
-    "BlobResourceContents": "contents",
-    "Resource": "contents",
-    "ResourceContents": "contents",
-    "TextResourceContents": "contents",
-    "Annotations": "display",
-    "Icon": "display",
-    "ElicitParams": "elicitation",
-    "ElicitResult": "elicitation",
-    "apply_defaults": "elicitation",
-    "ErrorObject": "faults",
-    "MissingClientCapabilityData": "faults",
-    "URLElicitationRequiredData": "faults",
-    "UnsupportedProtocolVersionData": "faults",
-    "InputRequest": "input_required",
-    "InputRequiredResult": "input_required",
-    "ClientCapabilities": "lifecycle",
-    "DiscoverResult": "lifecycle",
-    "ElicitationCapability": "lifecycle",
-    "Implementation": "lifecycle",
-    "InitializeParams": "lifecycle",
-    "InitializeResult": "lifecycle",
-    "PromptsCapability": "lifecycle",
-    "ResourcesCapability": "lifecycle",
-    "RootsCapability": "lifecycle",
-    "SamplingCapability": "lifecycle",
-    "ServerCapabilities": "lifecycle",
-    "SetLevelParams": "lifecycle",
-    "ToolsCapability": "lifecycle",
-    "CancelledParams": "notifications",
-    "ElicitationCompleteParams": "notifications",
-    "LogMessage": "notifications",
-    "Notification": "notifications",
-    "NotificationParams": "notifications",
-    "Progress": "notifications",
-    "ResourceUpdatedParams": "notifications",
-    "CacheableResult": "paging",
-    "PaginatedParams": "paging",
-    "PaginatedResult": "paging",
-    "GetPromptParams": "prompts",
-    "GetPromptResult": "prompts",
-    "ListPromptsResult": "prompts",
-    "Prompt": "prompts",
-    "PromptArgument": "prompts",
-    "PromptMessage": "prompts",
-    "ListResourceTemplatesResult": "resources",
-    "ListResourcesResult": "resources",
-    "ReadResourceParams": "resources",
-    "ReadResourceResult": "resources",
-    "ResourceTemplate": "resources",
-    "SubscribeParams": "resources",
-    "ListRootsResult": "roots",
-    "Root": "roots",
-    "CreateMessageParams": "sampling",
-    "CreateMessageResult": "sampling",
-    "ModelHint": "sampling",
-    "ModelPreferences": "sampling",
-    "SamplingContent": "sampling",
-    "SamplingMessage": "sampling",
-    "ToolChoice": "sampling",
-    "ToolResultContent": "sampling",
-    "ToolUseContent": "sampling",
-    "SubscriptionFilter": "subscriptions",
-    "SubscriptionsAcknowledgedParams": "subscriptions",
-    "SubscriptionsListenParams": "subscriptions",
-    "SubscriptionsListenResult": "subscriptions",
-    "CancelTaskResult": "tasks",
-    "CreateTaskResult": "tasks",
-    "GetTaskResult": "tasks",
-    "ListTasksResult": "tasks",
-    "RelatedTask": "tasks",
-    "Task": "tasks",
-    "TaskHandleResult": "tasks",
-    "TaskMetadata": "tasks",
-    "TaskParams": "tasks",
-    "TaskStatusParams": "tasks",
-    "UpdateTaskParams": "tasks",
-    "ListToolsResult": "tools",
-    "Tool": "tools",
-    "ToolAnnotations": "tools",
-    "ToolExecution": "tools",
+# Each module with its public names: its own __all__, known before it is imported.
+_MODULES = {
+    "base": ("Annotations", "CacheableResult", "Icon", "NotificationParams", "RequestParams", "Result", "WireModel"),
+    "completion": ("CompleteResult", "Completion", "PromptReference", "ResourceTemplateReference"),
+    "content": (
+        "AudioContent",
+        "ContentBlock",
+        "EmbeddedResource",
+        "ImageContent",
+        "ResourceLink",
+        "TextContent",
+        "UnknownContent",
+    ),
+    "elicitation": ("ElicitParams", "ElicitResult", "apply_defaults"),
+    "lifecycle": (
+        "DiscoverResult",
+        "Implementation",
+        "InitializeResult",
+        "PromptsCapability",
+        "ResourcesCapability",
+        "ServerCapabilities",
+        "ToolsCapability",
+    ),
+    "notifications": ("LogMessage", "Notification", "Progress"),
+    "prompts": ("GetPromptResult", "Prompt", "PromptArgument", "PromptMessage"),
+    "resources": (
+        "BlobResourceContents",
+        "ReadResourceResult",
+        "Resource",
+        "ResourceContents",
+        "ResourceTemplate",
+        "TextResourceContents",
+    ),
+    "roots": ("ListRootsResult", "Root"),
+    "sampling": (
+        "CreateMessageParams",
+        "CreateMessageResult",
+        "ModelHint",
+        "ModelPreferences",
+        "SamplingContent",
+        "SamplingMessage",
+        "ToolChoice",
+        "ToolResultContent",
+        "ToolUseContent",
+    ),
+    "tasks": ("ErrorObject", "GetTaskResult", "InputRequest"),
+    "tools": ("CallToolResult", "Tool", "ToolAnnotations", "ToolExecution"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [name for names in _MODULES.values() for name in names]
 
 
 if not TYPE_CHECKING:  # type checkers would take it to mean that there is every name
 
     def __getattr__(name: str) -> object:
-        home = _HOMES.get(name)
-        if home is None:
+        module = _MODULE_OF.get(name)
+        if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+        value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
         return value
 
 

@@ -27,12 +27,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from ...escape import escape
 
 __all__ = [
-    "EmptyResult",
-    "Flag",
-    "Number",
-    "Params",
-    "ProgressToken",
-    "RequestId",
+    "Annotations",
+    "CacheableResult",
+    "Icon",
+    "NotificationParams",
     "RequestParams",
     "Result",
     "WireModel",
@@ -72,8 +70,7 @@ def _no_params(_: None) -> Dict[str, Any]:
 # A number that stays what it was: 3 does not become 3.0, and an integer keeps all its digits.
 Number = Annotated[Union[int, float], Field(union_mode="left_to_right")]
 # 2025-11-25, Basic > "Requests" and Utilities > "Progress": a string or an integer. The order keeps "7" a string.
-RequestId = Annotated[Union[str, int], Field(union_mode="left_to_right")]
-ProgressToken = RequestId
+ProgressToken = Annotated[Union[str, int], Field(union_mode="left_to_right")]
 
 if TYPE_CHECKING:
     Flag = bool
@@ -162,11 +159,16 @@ class Result(WireModel):
     meta: Optional[Dict[str, Any]] = None
 
 
-class EmptyResult(Result):
-    """A result that says no more than that the request succeeded.
+class CacheableResult(Result):
+    """A result that says how long it stays fresh.
 
-    Source: 2025-11-25, schema ``EmptyResult``.
+    ``ttl_ms`` is in milliseconds; ``cache_scope`` is ``"public"`` or ``"private"`` (shared caches must not keep it).
+
+    Source: 2026-07-28, schema ``CacheableResult``, Server > Utilities > "Caching".
     """
+
+    ttl_ms: Optional[int] = None
+    cache_scope: Optional[str] = None
 
 
 class RequestParams(WireModel):
@@ -176,6 +178,44 @@ class RequestParams(WireModel):
     """
 
     meta: Optional[Dict[str, Any]] = None
+
+
+class NotificationParams(WireModel):
+    """What the params of every notification carry.
+
+    Source: 2026-07-28, schema ``NotificationParams``.
+    """
+
+    meta: Optional[Dict[str, Any]] = None
+
+
+class Annotations(WireModel):
+    """Whom content is for and how much it matters.
+
+    ``audience`` holds ``"user"`` and ``"assistant"``; ``priority`` goes from 0 (optional) to 1 (required);
+    ``last_modified`` is an ISO 8601 time.
+
+    Source: 2026-07-28, schema ``Annotations``, Server > Resources > "Annotations".
+    """
+
+    audience: Optional[List[str]] = None
+    priority: Optional[Number] = None
+    last_modified: Optional[str] = None
+
+
+class Icon(WireModel):
+    """A picture for a tool, resource, prompt or implementation.
+
+    ``src`` is an HTTPS or ``data:`` URI that the server chose: fetch it without credentials, if at all. ``sizes`` are
+    written as ``"48x48"`` or ``"any"``; ``theme`` is ``"light"`` or ``"dark"``.
+
+    Source: 2026-07-28, schema ``Icon``, Basic > "icons".
+    """
+
+    src: str
+    mime_type: Optional[str] = None
+    sizes: Optional[List[str]] = None
+    theme: Optional[str] = None
 
 
 # Written once for each class and never changed, so it needs no lock: two threads that race store equal plans.

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Union
 
+from ...errors import MCPProtocolError
+
 __all__ = ["Binary"]
 
 
@@ -41,8 +43,6 @@ class Binary:
                 data = data.translate(_FROM_URL_SAFE)
             return base64.b64decode(data, validate=True)
         except ValueError as cause:
-            from ...errors import MCPProtocolError  # here, so that the models stand alone at import time
-
             kind = type(self).__name__
             raise MCPProtocolError(f"the data of this {kind} is not valid base64 ({len(text)} characters)") from cause
 

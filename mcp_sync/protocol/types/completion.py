@@ -3,21 +3,11 @@
 Runs on: any thread; models are plain data.
 """
 
-from typing import Annotated, Dict, List, Literal, Optional, Union
+from typing import List, Literal, Optional
 
-from pydantic import Field
+from .base import Flag, Result, WireModel
 
-from .base import Flag, RequestParams, Result, WireModel
-
-__all__ = [
-    "CompleteParams",
-    "CompleteResult",
-    "Completion",
-    "CompletionArgument",
-    "CompletionContext",
-    "PromptReference",
-    "ResourceTemplateReference",
-]
+__all__ = ["CompleteResult", "Completion", "PromptReference", "ResourceTemplateReference"]
 
 
 class PromptReference(WireModel):
@@ -40,36 +30,6 @@ class ResourceTemplateReference(WireModel):
 
     type: Literal["ref/resource"] = "ref/resource"
     uri: str
-
-
-class CompletionArgument(WireModel):
-    """The argument to complete, and what has been typed so far.
-
-    Source: 2026-07-28, schema ``CompleteRequestParams``.
-    """
-
-    name: str
-    value: str
-
-
-class CompletionContext(WireModel):
-    """The arguments that are already known (since 2025-06-18).
-
-    Source: 2026-07-28, schema ``CompleteRequestParams``.
-    """
-
-    arguments: Optional[Dict[str, str]] = None
-
-
-class CompleteParams(RequestParams):
-    """The params of ``completion/complete``.
-
-    Source: 2026-07-28, schema ``CompleteRequestParams``, Server > Utilities > Completion > "Requesting Completions".
-    """
-
-    ref: Annotated[Union[PromptReference, ResourceTemplateReference], Field(discriminator="type")]
-    argument: CompletionArgument
-    context: Optional[CompletionContext] = None
 
 
 class Completion(WireModel):

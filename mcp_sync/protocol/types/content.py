@@ -7,10 +7,9 @@ from typing import Annotated, Any, Dict, Literal, Optional, Union
 
 from pydantic import AfterValidator, Field
 
-from .base import WireModel
+from .base import Annotations, WireModel
 from .binary import Binary
-from .contents import Resource, ResourceContents, TextResourceContents
-from .display import Annotations
+from .resources import Resource, ResourceContents, TextResourceContents
 
 __all__ = [
     "AudioContent",

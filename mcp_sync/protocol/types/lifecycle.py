@@ -1,4 +1,4 @@
-"""Who is talking, what each side can do, and how they find out.
+"""Who the server is, what it can do, and how a client finds out.
 
 Runs on: any thread; models are plain data.
 """
@@ -7,25 +7,18 @@ from typing import Any, Dict, List, Optional
 
 from pydantic import ValidationError
 
-from .base import Flag, RequestParams, Result, WireModel
-from .display import Icon
-from .paging import CacheableResult
+from .base import CacheableResult, Flag, Icon, Result, WireModel
 
 __all__ = [
-    "ClientCapabilities",
     "DiscoverResult",
-    "ElicitationCapability",
     "Implementation",
-    "InitializeParams",
     "InitializeResult",
     "PromptsCapability",
     "ResourcesCapability",
-    "RootsCapability",
-    "SamplingCapability",
     "ServerCapabilities",
-    "SetLevelParams",
     "ToolsCapability",
 ]
+
 
 _SERVER_INFO = "io.modelcontextprotocol/serverInfo"  # 2026-07-28, Basic > "_meta"
 
@@ -42,49 +35,6 @@ class Implementation(WireModel):
     description: Optional[str] = None
     icons: Optional[List[Icon]] = None
     website_url: Optional[str] = None
-
-
-class RootsCapability(WireModel):
-    """The client has roots; ``list_changed`` says that it tells when they change (until 2025-11-25).
-
-    Source: 2025-11-25, schema ``ClientCapabilities``, Client > Roots > "Capabilities".
-    """
-
-    list_changed: Flag = False
-
-
-class SamplingCapability(WireModel):
-    """The client can ask a model; ``context`` and ``tools`` say what such a request may use (since 2025-11-25).
-
-    Source: 2026-07-28, schema ``ClientCapabilities``, Client > Sampling > "Capabilities".
-    """
-
-    context: Optional[Dict[str, Any]] = None
-    tools: Optional[Dict[str, Any]] = None
-
-
-class ElicitationCapability(WireModel):
-    """The client can ask its user, in a form or at a URL (since 2025-11-25). An empty object means forms only.
-
-    Source: 2026-07-28, schema ``ClientCapabilities``, Client > Elicitation > "Capabilities".
-    """
-
-    form: Optional[Dict[str, Any]] = None
-    url: Optional[Dict[str, Any]] = None
-
-
-class ClientCapabilities(WireModel):
-    """What a client can do; what is absent, it cannot. ``tasks`` is of 2025-11-25 only.
-
-    Source: 2026-07-28, schema ``ClientCapabilities``, Basic > "_meta".
-    """
-
-    experimental: Optional[Dict[str, Any]] = None
-    roots: Optional[RootsCapability] = None
-    sampling: Optional[SamplingCapability] = None
-    elicitation: Optional[ElicitationCapability] = None
-    tasks: Optional[Dict[str, Any]] = None
-    extensions: Optional[Dict[str, Any]] = None
 
 
 class PromptsCapability(WireModel):
@@ -131,17 +81,6 @@ class ServerCapabilities(WireModel):
     extensions: Optional[Dict[str, Any]] = None
 
 
-class InitializeParams(RequestParams):
-    """The params of ``initialize`` (until 2025-11-25).
-
-    Source: 2025-11-25, schema ``InitializeRequestParams``, Basic > Lifecycle > "Initialization".
-    """
-
-    protocol_version: str
-    capabilities: ClientCapabilities
-    client_info: Implementation
-
-
 class InitializeResult(Result):
     """The answer to ``initialize`` (until 2025-11-25). ``instructions`` tell a model how to use the server.
 
@@ -171,12 +110,3 @@ class DiscoverResult(CacheableResult):
             return Implementation.model_validate((self.meta or {})[_SERVER_INFO])
         except (KeyError, ValidationError):
             return None
-
-
-class SetLevelParams(RequestParams):
-    """The params of ``logging/setLevel`` (until 2025-11-25).
-
-    Source: 2025-11-25, schema ``SetLevelRequestParams``, Server > Utilities > "Logging".
-    """
-
-    level: str

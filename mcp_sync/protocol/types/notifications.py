@@ -1,24 +1,16 @@
-"""What a server tells us without being asked, and what we tell it.
+"""Notifications: what a server tells us without being asked.
 
 Runs on: any thread; models are plain data.
 """
 
 import math
-from typing import Any, ClassVar, Dict, FrozenSet, Optional
+from typing import Any, ClassVar, FrozenSet, Optional
 
 from pydantic import Field
 
-from .base import Number, Params, ProgressToken, RequestId, WireModel
+from .base import NotificationParams, Number, Params, ProgressToken, WireModel
 
-__all__ = [
-    "CancelledParams",
-    "ElicitationCompleteParams",
-    "LogMessage",
-    "Notification",
-    "NotificationParams",
-    "Progress",
-    "ResourceUpdatedParams",
-]
+__all__ = ["LogMessage", "Notification", "Progress"]
 
 
 class Notification(WireModel):
@@ -29,15 +21,6 @@ class Notification(WireModel):
 
     method: str
     params: Params = Field(default_factory=dict)
-
-
-class NotificationParams(WireModel):
-    """What the params of every notification carry.
-
-    Source: 2026-07-28, schema ``NotificationParams``.
-    """
-
-    meta: Optional[Dict[str, Any]] = None
 
 
 class Progress(NotificationParams):
@@ -78,31 +61,3 @@ class LogMessage(NotificationParams):
     level: str
     logger: Optional[str] = None
     data: Any = None
-
-
-class CancelledParams(NotificationParams):
-    """Says that the answer to a request is no longer wanted.
-
-    Source: 2026-07-28, schema ``CancelledNotificationParams``, Basic > Patterns > "Cancellation".
-    """
-
-    request_id: Optional[RequestId] = None
-    reason: Optional[str] = None
-
-
-class ResourceUpdatedParams(NotificationParams):
-    """Says that a resource changed; ``uri`` may name a part of the one that was subscribed to.
-
-    Source: 2026-07-28, schema ``ResourceUpdatedNotificationParams``, Server > Resources > "Subscriptions".
-    """
-
-    uri: str
-
-
-class ElicitationCompleteParams(NotificationParams):
-    """Says that what a URL asked of the user is done (2025-11-25 only).
-
-    Source: 2025-11-25, schema ``ElicitationCompleteNotification``, Client > Elicitation.
-    """
-
-    elicitation_id: str

@@ -5,12 +5,10 @@ Runs on: any thread; models are plain data.
 
 from typing import Any, Dict, List, Optional
 
-from .base import Flag, RequestParams, Result, WireModel
+from .base import Flag, Icon, Result, WireModel
 from .content import ContentBlock
-from .display import Icon
-from .paging import PaginatedResult
 
-__all__ = ["GetPromptParams", "GetPromptResult", "ListPromptsResult", "Prompt", "PromptArgument", "PromptMessage"]
+__all__ = ["GetPromptResult", "Prompt", "PromptArgument", "PromptMessage"]
 
 
 class PromptArgument(WireModel):
@@ -47,27 +45,6 @@ class PromptMessage(WireModel):
 
     role: str
     content: ContentBlock
-
-
-class ListPromptsResult(PaginatedResult):
-    """One page of the server's prompts.
-
-    Source: 2026-07-28, schema ``ListPromptsResult``, Server > Prompts > "Listing Prompts".
-    """
-
-    prompts: List[Prompt]
-
-
-class GetPromptParams(RequestParams):
-    """The params of ``prompts/get``; the last two answer an :class:`InputRequiredResult` (2026-07-28).
-
-    Source: 2026-07-28, schema ``GetPromptRequestParams``, Server > Prompts > "Getting a Prompt".
-    """
-
-    name: str
-    arguments: Optional[Dict[str, str]] = None
-    input_responses: Optional[Dict[str, Any]] = None
-    request_state: Optional[str] = None
 
 
 class GetPromptResult(Result):

@@ -1,23 +1,71 @@
-"""Reading and listing resources.
+"""Resources: how a server describes them, and what is in them.
 
 Runs on: any thread; models are plain data.
 """
 
-from typing import Any, Dict, List, Optional
+from typing import Annotated, Any, Dict, List, Optional, Union
 
-from .base import RequestParams, WireModel
-from .contents import Resource, ResourceContents, TextResourceContents
-from .display import Annotations, Icon
-from .paging import CacheableResult, PaginatedResult
+from pydantic import Field
+
+from .base import Annotations, CacheableResult, Icon, WireModel
+from .binary import Binary
 
 __all__ = [
-    "ListResourceTemplatesResult",
-    "ListResourcesResult",
-    "ReadResourceParams",
+    "BlobResourceContents",
     "ReadResourceResult",
+    "Resource",
+    "ResourceContents",
     "ResourceTemplate",
-    "SubscribeParams",
+    "TextResourceContents",
 ]
+
+
+class Resource(WireModel):
+    """A resource that the server can read for us. ``size`` is in bytes, before any encoding.
+
+    Source: 2026-07-28, schema ``Resource``, Server > Resources > "Resource".
+    """
+
+    name: str
+    uri: str
+    title: Optional[str] = None
+    description: Optional[str] = None
+    mime_type: Optional[str] = None
+    size: Optional[int] = None
+    annotations: Optional[Annotations] = None
+    icons: Optional[List[Icon]] = None
+    meta: Optional[Dict[str, Any]] = None
+
+
+class TextResourceContents(WireModel):
+    """The contents of a resource that is text.
+
+    Source: 2026-07-28, schema ``TextResourceContents``, Server > Resources > "Resource Contents".
+    """
+
+    uri: str
+    text: str
+    mime_type: Optional[str] = None
+    meta: Optional[Dict[str, Any]] = None
+
+
+class BlobResourceContents(WireModel, Binary):
+    """The contents of a resource that is binary; :meth:`decode` gives the bytes of ``blob``.
+
+    Source: 2026-07-28, schema ``BlobResourceContents``, Server > Resources > "Resource Contents".
+    """
+
+    uri: str
+    blob: str
+    mime_type: Optional[str] = None
+    meta: Optional[Dict[str, Any]] = None
+
+    def _payload(self) -> str:
+        return self.blob
+
+
+# Told apart by which of text and blob is there, as the schemas do.
+ResourceContents = Annotated[Union[TextResourceContents, BlobResourceContents], Field(union_mode="left_to_right")]
 
 
 class ResourceTemplate(WireModel):
@@ -36,35 +84,6 @@ class ResourceTemplate(WireModel):
     meta: Optional[Dict[str, Any]] = None
 
 
-class ListResourcesResult(PaginatedResult):
-    """One page of the server's resources.
-
-    Source: 2026-07-28, schema ``ListResourcesResult``, Server > Resources > "Listing Resources".
-    """
-
-    resources: List[Resource]
-
-
-class ListResourceTemplatesResult(PaginatedResult):
-    """One page of the server's resource templates.
-
-    Source: 2026-07-28, schema ``ListResourceTemplatesResult``, Server > Resources > "Resource Templates".
-    """
-
-    resource_templates: List[ResourceTemplate]
-
-
-class ReadResourceParams(RequestParams):
-    """The params of ``resources/read``; the last two answer an :class:`InputRequiredResult` (2026-07-28).
-
-    Source: 2026-07-28, schema ``ReadResourceRequestParams``, Server > Resources > "Reading Resources".
-    """
-
-    uri: str
-    input_responses: Optional[Dict[str, Any]] = None
-    request_state: Optional[str] = None
-
-
 class ReadResourceResult(CacheableResult):
     """What is in a resource: several contents where the URI stands for several, such as a directory.
 
@@ -77,12 +96,3 @@ class ReadResourceResult(CacheableResult):
     def text(self) -> str:
         """The texts of all contents, joined by newlines; ``""`` where all are binary."""
         return "\n".join([part.text for part in self.contents if isinstance(part, TextResourceContents)])
-
-
-class SubscribeParams(RequestParams):
-    """The params of ``resources/subscribe`` and ``resources/unsubscribe`` (until 2025-11-25).
-
-    Source: 2025-11-25, schema ``SubscribeRequestParams``, Server > Resources > "Subscriptions".
-    """
-
-    uri: str

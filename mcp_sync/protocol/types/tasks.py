@@ -1,61 +1,58 @@
-"""Tasks: requests that a server works on while we poll.
+"""Tasks: requests that a server works on while the client polls.
 
 They come in two forms, that of 2025-11-25 and that of the extension ``io.modelcontextprotocol/tasks``, which differ in
-names (``ttl``, ``ttlMs``) and in where the outcome is found. Each model says which form it is for.
+names (``ttl``, ``ttlMs``) and in where the outcome is found.
+
 Runs on: any thread; models are plain data.
 """
 
-from typing import Any, ClassVar, Dict, FrozenSet, List, Literal, Optional
+from typing import Any, ClassVar, Dict, FrozenSet, Optional
 
-from .base import Number, RequestParams, Result, WireModel
-from .faults import ErrorObject
-from .input_required import InputRequest
-from .paging import PaginatedResult
+from pydantic import Field
 
-__all__ = [
-    "CancelTaskResult",
-    "CreateTaskResult",
-    "GetTaskResult",
-    "ListTasksResult",
-    "RelatedTask",
-    "Task",
-    "TaskHandleResult",
-    "TaskMetadata",
-    "TaskParams",
-    "TaskStatusParams",
-    "UpdateTaskParams",
-]
+from .base import Number, Params, Result, WireModel
+
+__all__ = ["ErrorObject", "GetTaskResult", "InputRequest"]
+
+
+class InputRequest(WireModel):
+    """One thing that the server needs: a request without an id, such as ``elicitation/create``, as plain data.
+
+    The params have the form of :class:`ElicitParams`, :class:`CreateMessageParams` or :class:`RequestParams`
+    (``roots/list``); a method that we do not know must not keep us from reading the others.
+
+    Source: 2026-07-28, schema ``InputRequest``, Basic > Patterns > "Multi Round-Trip Requests".
+    """
+
+    method: str
+    params: Params = Field(default_factory=dict)
+
+
+class ErrorObject(WireModel):
+    """A JSON-RPC error.
+
+    Source: 2026-07-28, schema ``Error``, Basic > "Error Codes".
+    """
+
+    _nullable: ClassVar[FrozenSet[str]] = frozenset({"data"})
+
+    code: int
+    message: str = ""
+    data: Any = None
+
 
 _TERMINAL = frozenset({"completed", "failed", "cancelled"})
 
 
-class TaskMetadata(WireModel):
-    """Asks for a request to be run as a task, kept for ``ttl`` milliseconds (2025-11-25).
-
-    Source: 2025-11-25, schema ``TaskMetadata``, Utilities > Tasks > "Creating Tasks".
-    """
-
-    ttl: Optional[int] = None
-
-
-class RelatedTask(WireModel):
-    """Says in ``_meta`` which task a message belongs to (2025-11-25).
-
-    Source: 2025-11-25, schema ``RelatedTaskMetadata``, Utilities > Tasks > "Related Task Metadata".
-    """
-
-    task_id: str
-
-
-class Task(WireModel):
-    """The state of a task.
+class GetTaskResult(Result):
+    """The state of a task: the answer to ``tasks/get``, in both forms of tasks.
 
     ``status`` is ``"working"``, ``"input_required"``, ``"completed"``, ``"failed"`` or ``"cancelled"``. Times are
     ISO 8601. ``ttl`` and ``poll_interval`` (2025-11-25), ``ttl_ms`` and ``poll_interval_ms`` (extension) are
     milliseconds; a ``ttl`` of None means for ever. The extension puts the outcome in here as well: ``input_requests``,
     ``result`` or ``error``, as the status says.
 
-    Source: 2025-11-25, schema ``Task``, Utilities > Tasks; extension tasks, schema ``Task`` and ``DetailedTask``.
+    Source: 2025-11-25, schema ``GetTaskResult``, Utilities > Tasks > "Getting Tasks"; extension tasks, same name.
     """
 
     _nullable: ClassVar[FrozenSet[str]] = frozenset({"ttl", "ttl_ms"})
@@ -83,75 +80,3 @@ class Task(WireModel):
         """Seconds that the server wants us to wait before the next poll, or None where it does not say."""
         interval_ms = self.poll_interval_ms if self.poll_interval_ms is not None else self.poll_interval
         return None if interval_ms is None else interval_ms / 1000
-
-
-class CreateTaskResult(Result):
-    """The answer to a request that asked for a task (2025-11-25).
-
-    Source: 2025-11-25, schema ``CreateTaskResult``, Utilities > Tasks > "Creating Tasks".
-    """
-
-    task: Task
-
-
-class TaskHandleResult(Task):
-    """The answer to a request that the server chose to run as a task (extension); ``result_type`` is ``"task"``.
-
-    Source: extension tasks, schema ``CreateTaskResult``.
-    """
-
-    result_type: Literal["task"] = "task"
-    meta: Optional[Dict[str, Any]] = None
-
-
-class GetTaskResult(Task):
-    """The answer to ``tasks/get``, in both forms of tasks.
-
-    Source: 2025-11-25, schema ``GetTaskResult``, Utilities > Tasks > "Getting Tasks"; extension tasks, same name.
-    """
-
-    result_type: str = "complete"
-    meta: Optional[Dict[str, Any]] = None
-
-
-class CancelTaskResult(GetTaskResult):
-    """The answer to ``tasks/cancel`` (2025-11-25); the extension answers with an :class:`EmptyResult`.
-
-    Source: 2025-11-25, schema ``CancelTaskResult``, Utilities > Tasks > "Cancelling Tasks".
-    """
-
-
-class ListTasksResult(PaginatedResult):
-    """One page of the server's tasks (2025-11-25).
-
-    Source: 2025-11-25, schema ``ListTasksResult``, Utilities > Tasks > "Listing Tasks".
-    """
-
-    tasks: List[Task]
-
-
-class TaskParams(RequestParams):
-    """The params of ``tasks/get``, ``tasks/result`` (2025-11-25) and ``tasks/cancel``.
-
-    Source: 2025-11-25, schema ``GetTaskRequest``; extension tasks, schema ``GetTaskRequest``.
-    """
-
-    task_id: str
-
-
-class UpdateTaskParams(TaskParams):
-    """The params of ``tasks/update`` (extension): the answers to a task's ``input_requests``, by the same keys.
-
-    Source: extension tasks, schema ``UpdateTaskRequest``.
-    """
-
-    input_responses: Dict[str, Any]
-
-
-class TaskStatusParams(Task):
-    """The params of ``notifications/tasks/status`` (2025-11-25) and ``notifications/tasks`` (extension).
-
-    Source: 2025-11-25, schema ``TaskStatusNotificationParams``; extension tasks, same name.
-    """
-
-    meta: Optional[Dict[str, Any]] = None
