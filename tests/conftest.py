@@ -19,8 +19,8 @@ from tests.support.beds import ALL, Bed, make_server
 from tests.support.certificates import Certificates
 from tests.support.fault_server import FaultServer
 
-# Shared by all tests; each ends by itself when it has nothing to wait for.
-_SHARED = {"mcp-sync-watch", "mcp-sync-lookout"}
+# Shared by all tests; it ends by itself when it has nothing to wait for.
+_SHARED = {"mcp-sync-watch"}
 _PATIENCE = 3.0
 
 

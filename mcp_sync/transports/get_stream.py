@@ -1,23 +1,20 @@
-"""The GET stream of Streamable HTTP: what the server sends outside of any call (2025-03-26 to 2025-11-25).
+"""The standalone GET stream of Streamable HTTP: what the server sends outside of any call (2025-03-26 to 2025-11-25).
 
-Runs on: a reader thread, once ``start`` was called; ``interrupt`` and ``join`` on any. The thread ends when nothing has
-come for a moment; the lookout waits on the stream then, and has another thread read on when something comes. So the
-reading is a generator, which one thread after the other goes on with.
+Runs on: a reader thread for as long as the session has the stream; ``start``, ``interrupt`` and ``join`` on any.
 
 What comes is routed on the reader's own thread: a second one, as the shared stream of HTTP+SSE has, would keep answers
 from waiting for notifications, but here no caller waits for an answer.
 
-The reading ends because every wait in it does: an exchange is freed by the interruption of the transport, by the
-peer or by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers send no head for minutes.
+The reader ends because every wait in it does: an exchange is freed by the interruption of the transport, by the peer or
+by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers send no head for minutes.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import socket
 import threading
-from typing import Callable, Generator, Iterator, List, Mapping, Optional
+from typing import Callable, Iterator, List, Mapping, Optional
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
@@ -29,7 +26,6 @@ from .base import Sink
 from .http.exchange import Exchange
 from .http.response import Response
 from .http.sender import HTTP
-from .lookout import can_wait, lookout
 from .sse import Framer, ServerSentEvent
 
 __all__ = ["GET_HEADERS", "GetStream", "delay_before", "events_of"]
@@ -40,7 +36,7 @@ _log = logging.getLogger(__name__)
 # dead for everybody.
 GET_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
-# How long whoever opens the stream waits until the request is on its way.
+# How long the caller that opens the stream waits until the request is on its way.
 _DEPARTURE_SECONDS = 0.5
 # A server that gives no ``retry`` is asked again after a second; one that gives 0, after a tenth.
 _DEFAULT_RETRY_MS = 1000
@@ -48,8 +44,6 @@ _LEAST_DELAY = 0.1
 # After an attempt that brought no event: 0.5 s, then 1, 2, ... up to 30.
 _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
-# To start a thread costs as much as a few messages do: one that has nothing to read stays for the next ones.
-_QUIET_SECONDS = 0.1
 
 
 def delay_before(framer: Framer, fruitless: int) -> float:
@@ -73,6 +67,7 @@ def events_of(response: Response, framer: Framer) -> Iterator[List[ServerSentEve
         events = framer.feed(chunk)
         if events:
             yield events
+        del chunk, events  # an event may be large, and the next one far
 
 
 class GetStream:
@@ -92,19 +87,14 @@ class GetStream:
         self._headers = headers
         # Guards the start.
         self._lock = threading.RLock()
-        # The reading, and the thread that was the last to go on with it.
-        self._steps: Optional[Generator[socket.socket, None, None]] = None
         self._reader: Optional[threading.Thread] = None
-        # Whether a thread has ever begun to: an interrupt may come before.
-        self._begun = False
+        # Set by interrupt(): ends every pause.
         self._over = Event()
         # Set when the first request is on its way.
         self._departed = Event()
         # Set when it is clear whether there is such a stream.
         self.settled = Event()
         self.is_open = False
-        # Set when nothing reads any more, nor will.
-        self._ended = Event()
 
     def start(self, deadline: Deadline) -> None:
         """Open the stream, in the background. Idempotent.
@@ -113,70 +103,20 @@ class GetStream:
         call on this stream would have nowhere to go.
         """
         with self._lock:
-            if self._steps is not None or self._over.is_set():
+            if self._reader is not None or self._over.is_set():
                 return
-            self._steps = self._read()
-        if self._start_reader():
-            self._departed.wait(min(_DEPARTURE_SECONDS, deadline.remaining))
-        else:
-            _log.warning("no thread could be started for the server's own messages")
-            self._end()
-
-    def _start_reader(self) -> bool:
-        """Have a thread read on; returns whether one could be started."""
-        self._reader = reader = threading.Thread(target=self._read_on, name="mcp-sync-reader", daemon=True)
+            self._reader = threading.Thread(target=self._run, name="mcp-sync-reader", daemon=True)
         try:
-            reader.start()
+            self._reader.start()
         except RuntimeError as exc:
-            _log.debug("no thread could be started to read the server's own messages: %s", exc)
-            self._reader = None
-            return False
-        return True
-
-    def _resume(self) -> bool:
-        """Something has come (called by the lookout). Returns whether that is seen to."""
-        if self._start_reader():
-            return True
-        if self._over.is_set():
+            _log.warning("no thread could be started for the server's own messages: %s", exc)
             self._end()
-            return True
-        return False  # threads that the system cannot give now, it may give in a second
-
-    def _read_on(self) -> None:
-        """Read until nothing comes for a moment, or to the end."""
-        self._begun = True
-        while True:
-            wire = self._next()
-            if wire is None:
-                self._end()
-                return
-            reader, self._reader = self._reader, None  # a thread that has ended still takes 2 KiB
-            if lookout.park(wire, self._resume):
-                return  # another thread may be reading already
-            self._reader = reader
-
-    def _next(self) -> Optional[socket.socket]:
-        """Read until nothing comes for a moment; returns what to wait on, or None at the end."""
-        try:
-            return None if self._steps is None else next(self._steps, None)
-        except Exception:  # noqa: BLE001  # calls do not depend on this stream
-            _log.exception("the reader of the server's own messages failed")
-            return None
-
-    def _end(self) -> None:
-        try:
-            if self._steps is not None:
-                self._steps.close()
-        finally:
-            self.is_open = False
-            self.settled.set()
-            self._departed.set()
-            self._ended.set()
+        self._departed.wait(min(_DEPARTURE_SECONDS, deadline.remaining))
 
     @property
     def is_opening(self) -> bool:
         """Whether it was asked for, and the server has not said yet that it has none."""
-        return self._steps is not None and not self.settled.is_set()
+        return self._reader is not None and not self.settled.is_set()
 
     def interrupt(self) -> None:
         """End the pauses; the exchange is interrupted with the transport's others."""
@@ -185,32 +125,41 @@ class GetStream:
     def disown(self) -> None:
         """This process was forked from the one that reads the stream."""
         self._over.set()
-        self.settled.set()
-        self._ended.set()
-        self.is_open = False
+        self._end()
 
     def join(self, deadline: Deadline) -> None:
-        if self._reader is threading.current_thread():
-            return
-        if self._begun:
-            self._ended.wait(deadline.remaining)
-        reader = self._reader  # the one that read the end
-        if reader is not None:
+        reader = self._reader
+        if reader is not None and reader is not threading.current_thread():
             join(reader, deadline.remaining)
 
-    def _read(self) -> Generator[socket.socket, None, None]:
-        """The reading, in steps: wherever nothing comes for a moment, it yields what to wait on."""
+    # The reader thread
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except Exception:  # noqa: BLE001  # calls do not depend on this stream
+            _log.exception("the reader of the server's own messages failed")
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self.is_open = False
+        self.settled.set()
+        self._departed.set()
+
+    def _read(self) -> None:
+        """Read the stream, and the ones that follow it, until the server has none or ``interrupt`` is called."""
         framer = Framer(self._config.max_message_bytes)
         fruitless = 0
         while not self._over.is_set() and fruitless <= self._config.max_retries:
-            progressed = yield from self._read_once(framer)
+            progressed = self._read_once(framer)
             if progressed is None:
                 return
             fruitless = 0 if progressed else fruitless + 1
             framer = framer.continued()
             self._over.wait(delay_before(framer, fruitless))
 
-    def _read_once(self, framer: Framer) -> Generator[socket.socket, None, Optional[bool]]:
+    def _read_once(self, framer: Framer) -> Optional[bool]:
         """One GET, to its end. Returns whether an event came, or None where there is no such stream."""
         progressed = False
         response: Optional[Response] = None
@@ -228,10 +177,10 @@ class GetStream:
             self.is_open = True
             self.settled.set()
             self._departed.set()
-            for chunk in response.chunks(_QUIET_SECONDS if can_wait() else None):
-                progressed = self._take(framer.feed(chunk)) or progressed
-                if not chunk and response.wire is not None:
-                    yield response.wire
+            for events in events_of(response, framer):
+                progressed = True
+                self._route(events)
+                del events
         except MCPConnectionError as exc:
             if isinstance(exc, HTTPStatusError):
                 return None
@@ -245,12 +194,10 @@ class GetStream:
                 response.close()
         return progressed
 
-    def _take(self, events: List[ServerSentEvent]) -> bool:
-        """Whether there were any."""
+    def _route(self, events: List[ServerSentEvent]) -> None:
         messages = [message for event in events if event.data for message in self._decode(event)]
         if messages:
             self._sink.route(messages)
-        return bool(events)
 
     def _decode(self, event: ServerSentEvent) -> List[Message]:
         try:

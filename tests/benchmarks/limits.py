@@ -94,10 +94,10 @@ GROWTHS = (
     Growth("tools", "HTTP, JSON", 1_000, 10_000, 1.8),
     Growth("sessions", "HTTP+SSE", 20, 200, 1.5),
 )
-# A thread that waits is 24 KiB: one over HTTP+SSE. Over Streamable HTTP idle sessions share one.
+# A thread that waits, with the buffer that it reads into, is 32 KiB: one a session, but for 2026-07-28.
 MEMORY = (
-    Memory("HTTP+SSE", 200, 80.0),
-    Memory("HTTP, JSON", 200, 45.0),
+    Memory("HTTP+SSE", 200, 96.0),
+    Memory("HTTP, JSON", 200, 72.0),
     Memory("2026-07-28", 200, 32.0),
 )
 INSTRUCTIONS = (

@@ -12,7 +12,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional
 
 from urllib3.response import HTTPResponse
 
@@ -103,12 +103,8 @@ def wire_of(raw: HTTPResponse) -> Any:
     return getattr(raw._original_response, "fp", None)
 
 
-def read_chunks(raw: HTTPResponse, is_quiet: Optional[Callable[[], bool]] = None) -> Iterator[bytes]:
+def read_chunks(raw: HTTPResponse) -> Iterator[bytes]:
     """The payload of a body in chunks, as soon as it is there. At its end the connection goes back to the pool.
-
-    Parameters:
-        is_quiet: waits a moment for something to come, and returns whether nothing has. Then b"" is yielded, once for
-            each such silence, and whoever reads need not go on before something comes.
 
     Raises:
         http.client.HTTPException, OSError: it did not come whole.
@@ -117,19 +113,10 @@ def read_chunks(raw: HTTPResponse, is_quiet: Optional[Callable[[], bool]] = None
     wire = wire_of(raw)
     decoder = ChunkDecoder()
     more = False
-    # Whether something may have come that ``is_quiet`` cannot see, since it is in the file's buffer.
-    buffered = getattr(original, "read_ahead", True)
     while not decoder.done:
-        if is_quiet is not None and not buffered and is_quiet():
-            # Nobody needs the file's buffer of 8 KiB meanwhile.
-            original.fp = wire.detach()
-            wire, more = None, False
-            yield b""
-            original.fp = wire = io.BufferedReader(original.fp)
         if not more:
             wire.peek(1)  # waits in the file's own buffer: read1 would hold 64 KiB for as long as nothing comes
         data = wire.read1(_PIECE)
-        buffered = False
         more = len(data) >= io.DEFAULT_BUFFER_SIZE
         if not data:
             raise http.client.IncompleteRead(b"")

@@ -18,6 +18,7 @@ What each override buys:
 from __future__ import annotations
 
 import errno
+import functools
 import http.client
 import os
 import queue
@@ -25,7 +26,7 @@ import socket
 import threading
 import time
 import weakref
-from typing import Any, List, Optional, Tuple, Type, cast
+from typing import Any, List, Optional, Tuple, cast
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
@@ -38,7 +39,6 @@ from ...concurrency.signals import from_signal_handler
 from .exchange import Exchange, current, shut_down
 from .heads import WholeHeadResponse
 from .redaction import quiet_urllib3
-from .wire import Wire, keepalive_options, wire_class
 
 __all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending", "make_interruptible"]
 
@@ -169,10 +169,7 @@ class InterruptibleConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        if time.monotonic() - self._last_used >= _IDLE_SECONDS:
-            return False
-        sock = self.sock
-        return (isinstance(sock, Wire) and sock.is_as_it_was_left()) or super().is_connected
+        return time.monotonic() - self._last_used < _IDLE_SECONDS and super().is_connected
 
     def _new_conn(self) -> socket.socket:
         timeout = self.timeout if isinstance(self.timeout, (int, float)) else None
@@ -201,12 +198,8 @@ class InterruptibleConnection(HTTPConnection):
             raise NewConnectionError(self, f"Failed to establish a new connection: {failure}") from failure
         raise ConnectTimeoutError(self, f"Connection to {self.host} timed out. (connect timeout={timeout})")
 
-    @staticmethod
-    def _socket_class() -> Type[socket.socket]:
-        return wire_class()
-
     def _connect_to(self, family: int, kind: int, proto: int, address: Any, timeout: Optional[float]) -> socket.socket:
-        self.wire = sock = self._socket_class()(family, kind, proto)
+        self.wire = sock = socket.socket(family, kind, proto)
         try:
             for option in self.socket_options or ():
                 sock.setsockopt(*option)
@@ -251,12 +244,26 @@ def _look_up(host: str, port: int, timeout: Optional[float]) -> List[Any]:
     return cast("List[Any]", outcome[0])
 
 
-class _InterruptibleHTTPSConnection(InterruptibleConnection, HTTPSConnection):
-    """The same over TLS, which asks Python for the time, and would wait on whatever the system says."""
+@functools.cache
+def keepalive_options() -> List[Tuple[int, int, int]]:
+    """Find a dead peer within a minute: probes after 20 s of silence, and 50 s at most for data that is not
+    acknowledged. Names that a system lacks are left out.
+    """
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (
+        ("TCP_KEEPIDLE", 20),
+        ("TCP_KEEPALIVE", 20),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 50_000),
+    ):
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
 
-    @staticmethod
-    def _socket_class() -> Type[socket.socket]:
-        return socket.socket
+
+class _InterruptibleHTTPSConnection(InterruptibleConnection, HTTPSConnection):
+    """The same over TLS."""
 
 
 _INTERRUPTIBLE = {HTTPConnection: InterruptibleConnection, HTTPSConnection: _InterruptibleHTTPSConnection}

@@ -51,9 +51,6 @@ class WholeHeadResponse(http.client.HTTPResponse):
     Interim responses are passed over; http.client takes those other than 100 for the answer.
     """
 
-    # Whether something of the body was read with the head; not known of one that came in pieces.
-    read_ahead = True
-
     def begin(self) -> None:
         peek = getattr(self.fp, "peek", None)
         come = peek(1) if peek is not None else b""
@@ -62,7 +59,6 @@ class WholeHeadResponse(http.client.HTTPResponse):
             self._begin_slowly()
             return
         self.fp.read(match.end())
-        self.read_ahead = match.end() < len(come)
         message = http.client.HTTPMessage()
         for line in match[3].decode("ascii").split("\r\n")[:-1]:
             name, _, value = line.partition(":")

@@ -6,7 +6,6 @@ Runs on: the thread that sent the request.
 from __future__ import annotations
 
 import math
-import socket
 from typing import Any, Callable, Iterator, Mapping, Optional, cast
 
 from urllib3.response import HTTPResponse
@@ -18,7 +17,6 @@ from .chunked import read_chunks, wire_of
 from .exchange import Exchange, watch
 from .failures import translate
 from .redaction import without_secrets
-from .wire import is_quiet
 
 __all__ = ["Response"]
 
@@ -74,16 +72,11 @@ class Response:
         self._set_timeout(_END_SECONDS)
 
     def _set_timeout(self, seconds: Optional[float]) -> None:
-        sock = self.wire
-        if sock is not None:
-            sock.settimeout(seconds)
-
-    @property
-    def wire(self) -> Optional[socket.socket]:
-        """The socket that it comes on, where the connection tells."""
         raw = self._raw
         connection: Any = self.exchange.connection or (None if raw is None else raw.connection)
-        return getattr(connection, "wire", None) or getattr(connection, "sock", None)
+        sock = getattr(connection, "wire", None) or getattr(connection, "sock", None)
+        if sock is not None:
+            sock.settimeout(seconds)
 
     def read(self, limit: int) -> bytes:
         """The whole body, decompressed.
@@ -132,19 +125,14 @@ class Response:
             parts.append(part)
         return b"".join(parts)
 
-    def chunks(self, quiet_after: Optional[float] = None) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """The body piece by piece, each as soon as it is there.
-
-        Parameters:
-            quiet_after: so many seconds after the last piece b"" is yielded, if none has come: whoever reads may wait
-                on ``wire`` then, and go on when something has come. None reads on without; so do bodies of which one
-                cannot tell.
 
         Ends where the body ends; a connection that breaks raises MCPConnectionError.
         """
         error: Optional[MCPClientError] = None
         try:
-            yield from self._pieces(quiet_after)
+            yield from self._pieces()
         except MCPClientError:
             raise
         except Exception as exc:  # noqa: BLE001  # translate() knows what to make of it
@@ -158,12 +146,11 @@ class Response:
     def _opened(self) -> HTTPResponse:
         return cast(HTTPResponse, self._raw)  # a response is read before it is closed
 
-    def _pieces(self, quiet_after: Optional[float] = None) -> Iterator[bytes]:
+    def _pieces(self) -> Iterator[bytes]:
         raw = self._opened()
         encoded = "content-encoding" in self.headers
         if raw.chunked and not encoded and wire_of(raw) is not None:
-            wire = None if quiet_after is None else self.wire
-            yield from read_chunks(raw, None if wire is None else lambda: is_quiet(wire, cast(float, quiet_after)))
+            yield from read_chunks(raw)
         else:
             while True:
                 piece = raw.read1(_PIECE, decode_content=encoded)

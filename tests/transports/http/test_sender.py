@@ -37,7 +37,7 @@ from mcp_sync import (
 )
 from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.transports.http import connections
-from mcp_sync.transports.http.exchange import ANSWERED, CLOSED, EXPIRED, Exchange
+from mcp_sync.transports.http.exchange import ANSWERED, CLOSED, EXPIRED, Exchange, watch
 from mcp_sync.transports.http.failures import translate
 from mcp_sync.transports.http.sender import HTTP
 from tests.support.clock import LONG, within
@@ -204,6 +204,30 @@ def test_stopping_frees_who_waits_for_the_head_and_who_reads_the_body(server: Fa
             http_.interrupt()
             thread.join(10)
         assert [type(failure) for failure in failures] == [MCPClosedError]
+
+
+@pytest.mark.parametrize("answers", ["nothing", "half a head", "half a body"])
+def test_a_call_ends_where_no_other_thread_runs(
+    answers: str, server: FaultServer, make_http: MakeHTTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under uWSGI without threads: the watch, which stops an exchange at its deadline, is not there."""
+
+    def watch_in_vain(exchange: Exchange) -> None:
+        """Nothing ever looks at it."""
+
+    def answer(wire: Any, request: Any) -> None:
+        parts = {
+            "nothing": b"",
+            "half a head": b"HTTP/1.1 200 OK\r\nContent-",
+            "half a body": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{",
+        }
+        wire.send(parts[answers])
+        hold(wire, request)
+
+    server.instead("POST", answer)
+    monkeypatch.setattr(watch, "add", watch_in_vain)
+    with within(), pytest.raises(MCPTimeoutError, match="no answer"):
+        fetch(make_http(), server.url + "/x", timeout=0.2)
 
 
 def test_more_threads_than_the_pool_holds_are_served_all_the_same(

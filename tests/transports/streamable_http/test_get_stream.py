@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import queue
 import threading
-import time
 from typing import Any, Callable
 
 import pytest
 
 from mcp_sync import MCPClient, Progress
-from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.transports.get_stream import GetStream
-from mcp_sync.transports.lookout import lookout
 from mcp_sync.transports.sse import Framer
 from tests.support.certificates import Certificates
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, finish, hold, reset, status
+from tests.support.inside import get_stream_is_open, get_stream_settled, session_of
 from tests.transports.streamable_http.waiting import wait_for_get_stream, wait_for_requests
 
 Connect = Callable[..., MCPClient]
@@ -40,9 +38,7 @@ def test_a_server_without_one_is_asked_once_and_nobody_hears_of_it(
         client = connect(timeout=LONG)
         wait_for_requests(server, "GET")
         assert client.call_tool("echo", {"message": "hi"}).text == "hi"
-        link = client._connection.live
-        assert link is not None
-        assert link.transport.wait_for_get_stream(Deadline(10))
+        assert get_stream_settled(client, 10)
         assert client.call_tool("echo", {"message": "hi"}).text == "hi"
         client.close()
     assert server.count("GET") == 1
@@ -132,10 +128,9 @@ def test_it_is_on_its_way_before_the_first_call(
     with within():
         client = connect(timeout=LONG)
     scheduler.join()
-    link = client._connection.live
-    assert link is not None
     # The server cannot say: requests on two connections reach it in any order.
-    assert link.transport._get_stream._departed.is_set()  # type: ignore[attr-defined]  # Streamable HTTP has it
+    transport: Any = session_of(client).transport
+    assert transport._get_stream._departed.is_set()
 
 
 @pytest.mark.parametrize("answers", ["json", "sse"])
@@ -219,9 +214,7 @@ def test_when_it_never_comes_it_is_asked_for_a_few_times_and_further_apart(
 ) -> None:
     server.instead("GET", behaviour, ALWAYS)
     client = connect(max_retries=1)
-    link = client._connection.live
-    assert link is not None
-    assert link.transport.wait_for_get_stream(Deadline(10))
+    assert get_stream_settled(client, 10)
     times = server.times("GET")
     assert len(times) == 2
     assert times[1] - times[0] >= 0.45
@@ -273,97 +266,45 @@ def test_a_flood_of_progress_there_does_not_lose_the_answer(server: FaultServer,
     assert seen
 
 
-# Idle: it has no thread of its own then
+# Its thread
 
 
 def readers() -> int:
     return sum(thread.name == "mcp-sync-reader" for thread in threading.enumerate())
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """For what only the client knows."""
-    at = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < at, "it did not come to that"
-        time.sleep(0.005)
-
-
-def wait_until_parked(server: FaultServer, client: MCPClient) -> None:
-    wait_for_get_stream(server, client)
-    wait_until(lambda: readers() == 0)
-    link = client._connection.live
-    assert link is not None
-    assert link.transport.get_stream_is_open
-
-
-@pytest.mark.parametrize("times", [1, 3])
-def test_an_idle_stream_is_read_on_when_something_comes(times: int, server: FaultServer, connect: Connect) -> None:
+def test_one_thread_reads_it_until_the_client_is_closed(server: FaultServer, connect: Connect) -> None:
     heard: queue.Queue[object] = queue.Queue()
     client = connect(log_handler=lambda record: heard.put(record.data), roots=["file:///work"])
-    for count in range(times):
-        wait_until_parked(server, client)
+    wait_for_get_stream(server, client)
+    for count in range(3):
+        assert readers() == 1
         server.session.notify("notifications/message", {"level": "error", "data": count})
         assert heard.get(timeout=10) == count
         with within():
             assert server.session.ask("ping", id=0)["result"] == {}
     assert server.count("GET") == 1
+    assert get_stream_is_open(client)
+    with within():
+        client.close()
+    assert not get_stream_is_open(client)
+    assert readers() == 0
 
 
-def test_what_comes_in_pieces_to_an_idle_stream_is_put_together(server: FaultServer, connect: Connect) -> None:
+def test_what_comes_in_pieces_is_put_together(server: FaultServer, connect: Connect) -> None:
     heard: queue.Queue[object] = queue.Queue()
     client = connect(log_handler=lambda record: heard.put(record.data))
-    wait_until_parked(server, client)
+    wait_for_get_stream(server, client)
     message = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x" * 100_000}}
     event = b"data: " + json.dumps(message).encode() + b"\n\n"
     stream = server.session.stream
     assert stream is not None
-    for start in (0, 7, 60_000):
-        stream.send(event[start : {0: 7, 7: 60_000}.get(start)])
-        wait_until(lambda: readers() == 0)
+    for start, stop in ((0, 7), (7, 60_000), (60_000, len(event))):
+        stream.send(event[start:stop])
     assert heard.get(timeout=10) == "x" * 100_000
 
 
-def test_an_idle_stream_that_the_server_ends_is_opened_again(server: FaultServer, connect: Connect) -> None:
-    heard: queue.Queue[object] = queue.Queue()
-    client = connect(log_handler=lambda record: heard.put(record.data))
-    wait_until_parked(server, client)
-    stream = server.session.stream
-    assert stream is not None
-    stream.cut()
-    wait_for_requests(server, "GET", 2)
-    server.wait_until(lambda: server.session.stream is not stream, "the next stream")
-    link = client._connection.live
-    assert link is not None
-    wait_until(lambda: link.transport.get_stream_is_open)
-    wait_until_parked(server, client)
-    server.session.notify("notifications/message", {"level": "error", "data": "again"})
-    assert heard.get(timeout=10) == "again"
-
-
-def test_closing_ends_an_idle_stream_at_once(server: FaultServer, connect: Connect) -> None:
-    client = connect()
-    wait_until_parked(server, client)
-    link = client._connection.live
-    assert link is not None
-    with within():
-        client.close()
-    assert not link.transport.get_stream_is_open
-    assert readers() == 0
-
-
-def test_idle_sessions_share_one_thread(server: FaultServer, connect: Connect) -> None:
-    clients = [connect() for _ in range(50)]
-    for client in clients:
-        wait_for_get_stream(server, client)
-    wait_until(lambda: readers() == 0)
-    ours = [thread.name for thread in threading.enumerate() if thread.name.startswith("mcp-sync-")]
-    assert sorted({*ours}) in (["mcp-sync-lookout"], ["mcp-sync-lookout", "mcp-sync-watch"])
-    assert len(ours) <= 2
-    for client in clients:
-        assert client.call_tool("echo", {"message": "hi"}).text == "hi"
-
-
-def test_over_tls_an_idle_stream_is_read_on_too(certificates: Certificates, make_client: Connect) -> None:
+def test_over_tls_it_is_read_too(certificates: Certificates, make_client: Connect) -> None:
     heard: queue.Queue[object] = queue.Queue()
     with FaultServer("http", tls=certificates.good()) as server, within():
         client = make_client(
@@ -373,67 +314,44 @@ def test_over_tls_an_idle_stream_is_read_on_too(certificates: Certificates, make
             log_handler=lambda record: heard.put(record.data),
         )
         client.connect()
+        wait_for_get_stream(server, client)
         for count in range(3):
-            wait_until_parked(server, client)
             server.session.notify("notifications/message", {"level": "error", "data": count})
             assert heard.get(timeout=10) == count
         client.close()
 
 
-def no_thread(thread: threading.Thread) -> None:
-    raise RuntimeError("can't start new thread")
+class NoThread(threading.Thread):
+    """A thread of the stream's that does not start, because of ``failure``."""
+
+    failure: BaseException = RuntimeError("can't start new thread")
+
+    def start(self) -> None:
+        if self.name == "mcp-sync-reader":
+            raise self.failure
+        super().start()
 
 
-def test_where_no_thread_can_be_started_it_is_read_on_as_soon_as_one_can(server: FaultServer, connect: Connect) -> None:
-    heard: queue.Queue[object] = queue.Queue()
-    client = connect(log_handler=lambda record: heard.put(record.data))
-    wait_until_parked(server, client)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mcp_sync.transports.get_stream.start", no_thread)
-        server.session.notify("notifications/message", {"level": "error", "data": "late"})
-        assert client.call_tool("echo", {"message": "hi"}).text == "hi"
-        with pytest.raises(queue.Empty):
-            heard.get(timeout=0.3)
-    assert heard.get(timeout=10) == "late"
-    assert server.count("GET") == 1
-
-
-def test_close_does_not_wait_for_a_thread_that_cannot_be_started(
-    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+def test_where_no_thread_can_be_started_calls_go_on_without_the_stream(
+    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = connect(close_timeout=LONG)
-    wait_until_parked(server, client)
-    link = client._connection.live
-    assert link is not None
-    monkeypatch.setattr("mcp_sync.transports.get_stream.start", no_thread)
+    monkeypatch.setattr("mcp_sync.transports.get_stream.threading.Thread", NoThread)
     with within():
+        client = connect(timeout=LONG, close_timeout=LONG)
+        assert client.call_tool("echo", {"message": "hi"}).text == "hi"
+        assert not get_stream_is_open(client)
         client.close()
-    assert not link.transport.get_stream_is_open
+    assert "no thread could be started for the server's own messages" in caplog.text
+    assert server.count("GET") == 0
 
 
 def test_an_interrupt_before_its_thread_is_started_keeps_close_from_nothing(
     server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(thread: threading.Thread) -> None:
-        raise KeyboardInterrupt
+    class Interrupted(NoThread):
+        failure = KeyboardInterrupt()
 
-    monkeypatch.setattr("mcp_sync.transports.get_stream.start", interrupted)
+    monkeypatch.setattr("mcp_sync.transports.get_stream.threading.Thread", Interrupted)
     with within(), pytest.raises(KeyboardInterrupt):
         connect(timeout=LONG, close_timeout=LONG)
     wait_for_requests(server, "DELETE")
-
-
-def test_where_nothing_can_be_parked_a_thread_reads_on(
-    server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard: queue.Queue[object] = queue.Queue()
-    monkeypatch.setattr(lookout, "park", lambda wire, resume: False)
-    client = connect(log_handler=lambda record: heard.put(record.data))
-    wait_for_get_stream(server, client)
-    for count in range(3):
-        server.session.notify("notifications/message", {"level": "error", "data": count})
-        assert heard.get(timeout=10) == count
-        assert readers() == 1
-    with within():
-        client.close()
-    assert readers() == 0
