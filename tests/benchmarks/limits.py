@@ -109,6 +109,6 @@ INSTRUCTIONS = (
     Instructions("connects", "HTTP+SSE", 10, 8.0),
     Instructions("connects", "HTTP, JSON", 10, 8.0),
     Instructions("connects", "2026-07-28", 10, 3.8),
-    Instructions("progress", "HTTP, stream", 2_000, 0.10),
-    Instructions("progress", "HTTP+SSE", 2_000, 0.10),
+    Instructions("progress", "HTTP, stream", 2_000, 0.13),
+    Instructions("progress", "HTTP+SSE", 2_000, 0.13),
 )
