@@ -3,8 +3,9 @@ with all that it started.
 
 Runs on: the transport's reader thread, which starts the child, closes its stdin and reaps it; any thread for the rest.
 
-A child leads a session and a process group of its own, so Ctrl-C does not reach it, and what it started is ended with
-it: by a signal to the group, sent before the child is reaped, because until then nobody else can get its number.
+A child leads a session and a process group of its own, so Ctrl-C does not reach it, and the processes that it started
+are ended with it: by a signal to the group, sent before the child is reaped, because until then its number stays its
+own.
 """
 
 from __future__ import annotations
@@ -23,17 +24,16 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 from ...concurrency.deadline import Deadline
 from ...concurrency.forks import in_child
-from ...concurrency.signals import from_signal_handler
 from ...errors import MCPClientError, MCPConnectionError
 from ...escape import excerpt
-from .pipes import CAN_POLL, Descriptors, Pipes, PolledPipes, PumpedPipes
+from .pipes import CAN_POLL, Descriptors, Pipes, PolledPipes, PumpedPipes, is_of_the_pipe
 
 __all__ = ["Child", "Line", "Stdin", "environment", "start_error"]
 
 _log = logging.getLogger(__name__)
 
 _WINDOWS = sys.platform == "win32"
-# Servers run with what a shell needs and with what they are given: the rest of our environment may be secret.
+# A server gets what a shell needs, and what the user gives it: the rest of this process's environment may be secret.
 _INHERITED = (
     (
         "APPDATA HOMEDRIVE HOMEPATH LOCALAPPDATA PATH PATHEXT PROCESSOR_ARCHITECTURE SYSTEMDRIVE SYSTEMROOT TEMP "
@@ -60,18 +60,18 @@ def environment(extra: Mapping[str, str]) -> Dict[str, str]:
 
 
 class Line:
-    """One line on its way to a child.
+    """A line that is being written to a child.
 
     Attributes:
-        had_turn: it came to be written at all.
-        written: how many of its bytes were.
-        in_doubt: whether nobody can tell if there were more.
-        refused: stdin is closed at the other end.
+        was_begun: whether it was this line's turn to be written at all.
+        written: how many of its bytes are known to have been written.
+        in_doubt: whether there may have been more: the last write was interrupted before its result was seen.
+        refused: whether stdin is closed at the other end.
     """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.had_turn = False
+        self.was_begun = False
         self.written = 0
         self.in_doubt = False
         self.refused = False
@@ -82,7 +82,7 @@ class Line:
 
     @property
     def is_cut(self) -> bool:
-        """It broke off in the middle, at a reader who may still be there: no other line can follow it."""
+        """Whether only a part of it was written, and the child may still read: then no other line can follow it."""
         return not self.refused and (self.in_doubt or 0 < self.written < len(self.data))
 
 
@@ -91,38 +91,38 @@ class Stdin:
 
     def __init__(self, pipes: Pipes) -> None:
         self._pipes = pipes
-        # Whoever has it may write, and close. Reentrant only because such a lock knows its owner: a KeyboardInterrupt
-        # can come right after it was acquired, before anything has noted that.
-        self._turn = threading.RLock()
+        # Held by the thread that writes or closes. Re-entrant because such a lock knows its owner: a KeyboardInterrupt
+        # can come right after it was acquired, before that is recorded anywhere else.
+        self._writer = threading.RLock()
         self._busy = False
         self._closing = False
 
     def write(self, line: Line, deadline: Deadline, is_over: Callable[[], bool]) -> None:
-        """Write ``line``, as far as it goes until ``deadline`` or until ``is_over``; the line says how far.
+        """Write ``line`` until ``deadline`` or until ``is_over()``, and record in it how much was written.
 
-        Any thread. A signal handler that writes while its own thread does gets no turn.
+        Any thread. A signal handler that interrupts a write of its own thread writes nothing.
         """
         try:
-            if self._turn.acquire(timeout=deadline.remaining) and not self._busy:
+            if self._writer.acquire(timeout=deadline.remaining) and not self._busy:
                 self._write(line, deadline, is_over)
         finally:
-            # Nothing may come before this: the interpreter looks for signals at calls.
+            # This must come first: the interpreter runs signal handlers at calls.
             try:
-                self._turn.release()
+                self._writer.release()
             except RuntimeError:
-                pass  # it never was ours
+                pass  # it was not acquired
 
     def _write(self, line: Line, deadline: Deadline, is_over: Callable[[], bool]) -> None:
         pipes = self._pipes
         start, was_in_doubt = pipes.written, pipes.in_doubt
         data = memoryview(line.data)
         try:
-            self._busy = line.had_turn = True
+            self._busy = line.was_begun = True
             start, was_in_doubt = pipes.written, pipes.in_doubt  # a signal handler may have written until here
             end = start + len(line.data)
             _write(pipes, data, end, deadline, is_over)
         except OSError as exc:
-            if from_signal_handler(exc) is not None:
+            if not is_of_the_pipe(exc):
                 raise
             line.refused = True
         finally:
@@ -132,14 +132,14 @@ class Stdin:
                 pipes.close_stdin()
 
     def close(self, seconds: float) -> None:
-        """Close it; a writer who is not done in ``seconds``, though it was woken, closes it when it leaves."""
+        """Close stdin. A thread that still writes after ``seconds``, though it was woken, closes it when it is done."""
         self._closing = True
-        if self._turn.acquire(timeout=seconds):
+        if self._writer.acquire(timeout=seconds):
             try:
                 if not self._busy:
                     self._pipes.close_stdin()
             finally:
-                self._turn.release()
+                self._writer.release()
 
 
 def _write(pipes: Pipes, data: memoryview, end: int, deadline: Deadline, is_over: Callable[[], bool]) -> None:
@@ -148,13 +148,13 @@ def _write(pipes: Pipes, data: memoryview, end: int, deadline: Deadline, is_over
 
 
 class Child:
-    """A process of ours.
+    """A process that this one has started.
 
     Attributes:
-        pipes: its stdout and stderr, and what wakes those who wait for one of them.
-        stdin: what writes to it.
-        exited: whether it was seen to have exited.
-        code: its exit code, negative for a signal; None when somebody else has collected it.
+        pipes: its three pipes, and a way to wake the threads that wait for one of them.
+        stdin: writes lines to it.
+        exited: whether ``has_exited`` has seen that it has.
+        code: its exit code, negative for a signal; None where other code of this process has collected it.
 
     Raises:
         OSError, ValueError: it could not be started.
@@ -163,7 +163,7 @@ class Child:
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Optional[str]) -> None:
         self.exited = False
         self.code: Optional[int] = None
-        # Guards ``_reaped`` against the signals. Reentrant, because a finalizer may run inside.
+        # Held while a signal is sent, and while the child is reaped. Re-entrant because a finalizer may run meanwhile.
         self._guard = threading.RLock()
         self._reaped = False
         self._fds = Descriptors()
@@ -182,7 +182,7 @@ class Child:
         finally:
             self._fds.close(*theirs)
         self.pid = self._process.pid
-        _living.add(self)
+        _children.add(self)
         try:
             if CAN_POLL:
                 self.pipes: Pipes = PolledPipes(self._fds, ours[0], ours[1], ours[2], self.pid)
@@ -195,8 +195,8 @@ class Child:
             raise
         self.stdin = Stdin(self.pipes)
 
-    def look(self) -> bool:
-        """Whether it has exited. Any thread. It is not reaped by this, where the system can tell without."""
+    def has_exited(self) -> bool:
+        """Whether it has exited. Any thread. This does not reap it, where the system can tell without."""
         if self.exited:
             return True
         if not hasattr(os, "waitid"):
@@ -211,14 +211,14 @@ class Child:
             try:
                 seen = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                self.exited = True  # SIGCHLD is ignored here, or somebody waits for every child of this process
+                self.exited = True  # SIGCHLD is ignored, or other code waits for every child of this process
                 return True
         if seen is not None:
             self.code = seen.si_status if seen.si_code == os.CLD_EXITED else -seen.si_status
             self.exited = True
         return self.exited
 
-    def how(self) -> str:
+    def exit_text(self) -> str:
         """How it ended, for an error's text."""
         if self.code is None:
             return "ended, and somebody else collected its exit code"
@@ -230,38 +230,38 @@ class Child:
             return f"was killed by signal {-self.code}"
 
     def terminate(self) -> None:
-        """Ask it, and all that it started, to end."""
+        """Send SIGTERM to it and to all that it started."""
         self._signal("SIGTERM")
 
     def kill(self) -> None:
-        """End it, and all that it started."""
+        """Send SIGKILL to it and to all that it started."""
         self._signal("SIGKILL")
 
     def _signal(self, name: str) -> None:
         with self._guard:
             if self._reaped:
-                return  # its number may be somebody else's by now
+                return  # its number may be another process's by now
             if _WINDOWS:
                 _kill_tree(self._process)
                 return
             try:
                 os.killpg(self.pid, getattr(signal, name))
             except (ProcessLookupError, PermissionError):
-                pass  # nobody is left, or nobody whom we may signal
+                pass  # no process is left, or none that this one may signal
 
     def reap(self) -> bool:
-        """Collect its exit code. False where it does not go even when killed."""
+        """Collect its exit code. Returns False where it has not exited although it was killed."""
         until = time.monotonic() + _REAP_SECONDS
-        while not self.look() and time.monotonic() < until:
+        while not self.has_exited() and time.monotonic() < until:
             time.sleep(0.005)
         with self._guard:
             self._reaped = True
             gone = self._process.poll() is not None
-        _living.discard(self)
+        _children.discard(self)
         return gone
 
     def forget(self) -> None:
-        """In a forked process: let go of a child that is not ours."""
+        """In a forked process: close its pipes here; the child belongs to the parent."""
         self._fds.close_all()
         self._process.returncode = 0  # nothing to wait for, and nothing to warn about
 
@@ -341,13 +341,13 @@ def start_error(problem: Exception, command: str, cwd: Optional[str]) -> MCPClie
 
 
 # The children of this process, for a fork.
-_living: Set[Child] = set()
+_children: Set[Child] = set()
 
 
 def _after_fork_in_child() -> None:
-    for child in list(_living):
+    for child in list(_children):
         child.forget()
-    _living.clear()
+    _children.clear()
 
 
 in_child(_after_fork_in_child)

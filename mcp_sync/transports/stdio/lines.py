@@ -1,7 +1,7 @@
 """What a child process writes, cut into lines: the messages of its stdout, and the log of its stderr.
 
-Runs on: the transport's reader thread for ``Lines``; its stderr thread for ``ServerLog``, whose tail any thread may ask
-for.
+Runs on: the transport's reader thread for ``Lines``; its stderr thread for ``ServerLog``, whose ``tail`` any thread may
+call.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ...protocol.messages import Message, encode
 
 __all__ = ["Lines", "ServerLog", "line_of"]
 
-# Pieces of a line that is not over yet are joined up to this many bytes.
+# Pieces of an unfinished line are joined up to this many bytes.
 _PIECE = 65536
-# Of stderr, this much goes into errors; more is kept, so that no secret is cut in two before it is masked.
+# This much of stderr goes into errors. More is kept, so that no secret is cut in two before it is masked.
 _TAIL_BYTES = 2048
 # A longer line is logged in pieces.
 _LONGEST_LINE = 4096
-# A notebook is shown no more lines than this of one server.
+# A notebook shows at most this many lines of one server.
 _MOST_SHOWN = 1000
 # Values of the server's environment that are shorter are words like "true", not secrets.
 _SHORTEST_SECRET = 6
@@ -38,8 +38,8 @@ class Lines:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # What came since the last line end: pieces of some size, joined only once.
-        self._rest: List[bytearray] = []
+        # What came since the last line end: pieces of some size, joined only when the line is complete.
+        self._unfinished: List[bytearray] = []
         self._size = 0
 
     def feed(self, chunk: bytes) -> List[bytes]:
@@ -50,9 +50,9 @@ class Lines:
         """
         lines = chunk.split(b"\n")
         if len(lines) > 1:
-            if self._rest:
-                lines[0] = b"".join([*self._rest, lines[0]])
-                self._rest.clear()
+            if self._unfinished:
+                lines[0] = b"".join([*self._unfinished, lines[0]])
+                self._unfinished.clear()
             self._size = 0
         self._keep(lines[-1])
         if self._size > self._limit or max(map(len, lines)) > self._limit:
@@ -65,17 +65,16 @@ class Lines:
 
     def _keep(self, piece: bytes) -> None:
         self._size += len(piece)
-        if self._rest and len(self._rest[-1]) < _PIECE:
-            self._rest[-1] += piece
+        if self._unfinished and len(self._unfinished[-1]) < _PIECE:
+            self._unfinished[-1] += piece
         elif piece:
-            self._rest.append(bytearray(piece))
+            self._unfinished.append(bytearray(piece))
 
 
 class ServerLog:
     """What a server writes to stderr: its end, for errors, and each line, for the log.
 
-    In a notebook there is no terminal that anybody looks at: where logging is not configured, the lines are shown below
-    the cell.
+    In a notebook, where logging is not configured, the lines are shown below the cell.
 
     Parameters:
         log: gets the lines, at INFO.
@@ -106,20 +105,20 @@ class ServerLog:
         lines = (self._line + chunk).split(b"\n")
         self._line = lines.pop()
         for line in lines:
-            self._say(line)
+            self._log_line(line)
         if len(self._line) > _LONGEST_LINE + self._longest:
             # The end waits for the next piece: a secret may just have begun there.
             text = self.masked(self._line.decode("utf-8", "replace")).encode("utf-8")
             cut = max(len(text) - self._longest, 0)
-            self._say(text[:cut])
+            self._log_line(text[:cut])
             self._line = text[cut:]
 
     def flush(self) -> None:
-        """There is no more."""
-        self._say(self._line)
+        """Log the unfinished line: stderr has ended."""
+        self._log_line(self._line)
         self._line = b""
 
-    def _say(self, line: bytes) -> None:
+    def _log_line(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip()
         if text:
             try:
@@ -159,7 +158,7 @@ class ServerLog:
         return f"; it wrote to stderr:\n{text}" if text else "; it wrote nothing to stderr"
 
     def _without_the_end_of_a_secret(self, text: str) -> str:
-        """What was dropped may have taken the beginning of a secret with it, so that nothing masks the rest."""
+        """``text`` without the end of a secret whose beginning was dropped, so that ``masked`` cannot find it."""
         cut = 0
         for value, _ in self._secrets:
             sizes = range(min(len(value) - 1, len(text)), 0, -1)

@@ -20,9 +20,8 @@ from typing import Any, Optional, Set, Union
 
 from ...concurrency.events import Event
 from ...concurrency.forks import in_child
-from ...concurrency.signals import from_signal_handler
 
-__all__ = ["CAN_POLL", "Descriptors", "Pipes", "PolledPipes", "PumpedPipes"]
+__all__ = ["CAN_POLL", "Descriptors", "Pipes", "PolledPipes", "PumpedPipes", "is_of_the_pipe"]
 
 CAN_POLL = hasattr(select, "poll") and sys.platform != "win32"
 # What a pipe of Linux holds.
@@ -31,8 +30,16 @@ _CHUNK = 65536
 _LOOK_SECONDS = 0.1
 
 
+def is_of_the_pipe(error: OSError) -> bool:
+    """Whether a call on a pipe failed with ``error`` by itself.
+
+    A signal handler that interrupts the call may raise an OSError too, such as TimeoutError; that has no number.
+    """
+    return error.errno is not None and not isinstance(error, TimeoutError)
+
+
 class Descriptors:
-    """File descriptors that are ours to close, each once: by the thread that uses it, or in a forked process."""
+    """File descriptors that this process has opened, each closed once: by the thread that uses it, or after a fork."""
 
     def __init__(self) -> None:
         self._open: Set[int] = set()
@@ -44,7 +51,7 @@ class Descriptors:
     def close(self, *descriptors: Optional[int]) -> None:
         for fd in descriptors:
             if fd is not None and fd in self._open:
-                # In this order: a fork in between must not find a number here that is somebody else's by now.
+                # In this order: a fork in between must not find a number here that belongs to another file by now.
                 self._open.discard(fd)
                 os.close(fd)
 
@@ -70,7 +77,7 @@ class PolledPipes:
 
     Attributes:
         written: how many bytes went into stdin.
-        in_doubt: whether nobody can tell if there were more.
+        in_doubt: whether there may have been more: a write was interrupted before its result was seen.
         ended: whether stdout has come to its end.
 
     Parameters:
@@ -84,9 +91,9 @@ class PolledPipes:
         self.ended = False
         self._fds = fds
         self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
-        # Guards the wake pipe's closing against ``wake``. Reentrant, because a finalizer that wakes may run inside.
+        # Held by ``wake``, and while the wake pipe is closed. Re-entrant because a finalizer may call ``wake`` in it.
         self._guard = threading.RLock()
-        # A byte in it, which nobody takes out, frees everybody who waits, now and later.
+        # A byte in it, which is never read, frees every thread that waits, now and later.
         self._wake_read, self._wake_write = os.pipe()
         fds.add(self._wake_read, self._wake_write)
         os.set_blocking(self._wake_write, False)
@@ -130,7 +137,7 @@ class PolledPipes:
             if isinstance(exc, BlockingIOError):
                 self.in_doubt = False
                 return False
-            self.in_doubt = from_signal_handler(exc) is not None
+            self.in_doubt = not is_of_the_pipe(exc)
             raise
         self.written += count
         self.in_doubt = False
@@ -151,7 +158,7 @@ class PolledPipes:
         return int.from_bytes(count, sys.byteorder)
 
     def wake(self) -> None:
-        """Free everybody who waits for stdin or stdout. Any thread; does not block."""
+        """Free every thread that waits for stdin or stdout. Any thread; does not block."""
         with self._guard:
             if self._wake_write >= 0:
                 try:
@@ -160,7 +167,7 @@ class PolledPipes:
                     pass  # full of wakes
 
     def disown(self) -> None:
-        """This process was forked from the one that has the child: the numbers may be somebody else's soon."""
+        """After a fork: the child is the parent's, and the numbers of the descriptors may be reused soon."""
         self._wake_write = -1
 
     def close_stdin(self) -> None:
@@ -184,7 +191,7 @@ def _open_pidfd(pid: int) -> Optional[int]:
     try:
         return os.pidfd_open(pid)
     except OSError:
-        return None  # an old kernel, a sandbox, or somebody has reaped our child already
+        return None  # an old kernel, a sandbox, or other code has reaped the child already
 
 
 def _poller(*descriptors: Optional[int]) -> Any:
@@ -203,7 +210,7 @@ def _read(fd: int, poller: Any, exit_fd: Optional[int], seconds: float) -> Optio
         if ready == fd:
             data = os.read(fd, _CHUNK)
         if ready != fd or not data:
-            poller.unregister(ready)  # it stays ready, and has nothing more to say
+            poller.unregister(ready)  # it stays ready, and nothing more comes from it
     return data
 
 
@@ -274,7 +281,7 @@ class PumpedPipes:
         return _read_blocking(self._stderr)
 
     def write(self, data: memoryview, seconds: float) -> None:
-        self._done.clear()  # what an earlier one left
+        self._done.clear()  # an earlier write may have left it set
         self.in_doubt = True
         self._jobs.put(data)
         if not self._woken:

@@ -3,9 +3,9 @@
 Runs on: one reader thread per transport, which starts the child, reads it, ends it and reaps it; one thread that
 drains the child's stderr; ``send`` on any number of calling threads.
 
-The reader thread ends because every wait in it does: for the child's stdout or exit, or for ``interrupt``, whichever
-comes first; once the child is being ended each step has its time, and the last one is SIGKILL. The stderr thread ends
-when stderr does, or a moment after the child has exited, whoever else may still hold the pipe.
+The reader thread ends because each of its waits does: it waits for the child's stdout, its exit or ``interrupt``,
+whichever comes first. Once the child is being ended each step has a time limit, and the last one is SIGKILL. The stderr
+thread ends at the end of stderr, or a moment after the child has exited, even if another process holds the pipe open.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ __all__ = ["StdioTransport"]
 # By the name of the package, which programs know: the server's stderr goes there.
 _log = logging.getLogger(__package__)
 
-# When a child ends by itself, or is beyond use, everybody is told within half a second: its last words have this long
-# to arrive, and what it started has this long after SIGTERM.
+# When a child ends by itself, or cannot be used any more, its callers get the error within half a second: what it has
+# written last has this long to arrive, and the processes that it started have this long after SIGTERM.
 _GRACE = 0.15
-# How often the reader looks at the clock while it ends a child.
+# How often the reader checks the time while it ends a child.
 _TICK = 0.02
-# A caller who meets a dead child waits this long for the reader to find out why it died.
-_VERDICT_SECONDS = 0.5
-# So long after its stdin was closed a server is asked to end, and so long after that it is killed, if the deadline
-# allows: the specification leaves the times open (2025-11-25, Lifecycle, Shutdown, stdio).
+# A caller who finds that nothing can be sent waits this long for the reader to find out why.
+_REPORT_SECONDS = 0.5
+# A server gets SIGTERM so long after its stdin was closed, and SIGKILL so long after that, if the deadline allows: the
+# specification leaves the times open (2025-11-25, Lifecycle, Shutdown, stdio).
 _PATIENCE = 2.0
 
 
@@ -76,20 +76,20 @@ class StdioTransport:
         # Guards the three below.
         self._guard = threading.RLock()
         self._child: Optional[Child] = None
-        # Why nothing can be sent any more: the first reason stays.
+        # Why nothing can be sent any more: the first reason that was found.
         self._cause: Optional[MCPClientError] = None
-        # When the child must be gone, if somebody closes.
+        # When the child must be gone.
         self._end_at = math.inf
         self._reader: Optional[threading.Thread] = None
-        self._drainer: Optional[threading.Thread] = None
-        # Set when the child runs, or never will.
+        self._stderr_thread: Optional[threading.Thread] = None
+        # Set when the child runs, or cannot be started.
         self._started = Event()
-        # Set when all is known about the end, with ``_verdict``.
+        # Set when the session is over, after ``_report``: the error with all that is known about how the child ended.
         self._ended = Event()
-        self._verdict: Optional[MCPClientError] = None
-        self._heard = False
-        # The first line that is no message is worth a warning.
-        self._noise_level = logging.WARNING
+        self._report: Optional[MCPClientError] = None
+        self._received = False
+        # The level at which the next line that is no message is logged: only the first is worth a warning.
+        self._other_output_level = logging.WARNING
 
     @property
     def session_id(self) -> Optional[str]:
@@ -120,7 +120,7 @@ class StdioTransport:
         if error is not None:
             self._sink.lost(error)
         elif self._started.is_set():
-            error = self._verdict
+            error = self._report
         else:
             late = f"the server was not started within {deadline.timeout:g} s"
             self._give_up(MCPTimeoutError(late, outcome="not_sent"))
@@ -149,37 +149,37 @@ class StdioTransport:
     # The reader thread
 
     def _run(self) -> None:
-        verdict = self._guarded(self._live)
+        error = self._error_of(self._read_to_the_end)
         child = self._child
         if child is not None:
-            # Until the obituary is written, senders wait for it.
-            self._give_up(verdict or MCPConnectionError("the server ended", outcome="unknown"))
-            verdict = self._guarded(lambda: self._end(child, verdict))
-        assert verdict is not None  # nosec B101  # a child that could not be started is one
+            # Senders wait for the exit report from here on.
+            self._give_up(error or MCPConnectionError("the server ended", outcome="unknown"))
+            error = self._error_of(lambda: self._end(child, error))
+        assert error is not None  # nosec B101  # only a child that was started can end without one
         with self._guard:
-            self._verdict = verdict
+            self._report = error
             if self._cause is None:
-                self._cause = verdict
+                self._cause = error
         # In this order: a sender who is woken may try again at once, and must find the session lost.
-        self._sink.lost(verdict)
+        self._sink.lost(error)
         self._ended.set()
         self._started.set()
 
-    def _guarded(self, step: Callable[[], Optional[MCPClientError]]) -> Optional[MCPClientError]:
+    def _error_of(self, step: Callable[[], Optional[MCPClientError]]) -> Optional[MCPClientError]:
         try:
             return step()
         except MCPClientError as exc:
             return exc
-        except Exception as exc:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+        except Exception as exc:  # noqa: BLE001  # whatever it is, it must reach those who wait
             _log.exception("the reader of %s failed", self._server_log.server)
             error = MCPConnectionError(f"the reader failed: {type(exc).__name__}", outcome="unknown")
             error.__cause__ = exc
             return error
 
-    def _live(self) -> Optional[MCPClientError]:
-        """Start the child and read it to its end. Returns why it must end, if it did not by itself."""
+    def _read_to_the_end(self) -> Optional[MCPClientError]:
+        """Start the child and read it. Returns why it must be ended, or None where it has ended by itself."""
         if self._cause is None:
-            self._pump(self._start())
+            self._read(self._start())
         return self._cause
 
     def _start(self) -> Child:
@@ -193,16 +193,16 @@ class StdioTransport:
                 self._child = child
                 if self._cause is not None:
                     child.pipes.wake()
-            thread = threading.Thread(target=self._drain, args=(child,), name="mcp-sync-stderr", daemon=True)
+            thread = threading.Thread(target=self._read_stderr, args=(child,), name="mcp-sync-stderr", daemon=True)
             thread.start()
-            self._drainer = thread
+            self._stderr_thread = thread
             _log.debug("%s was started as process %d", self._server_log.server, child.pid)
             self._started.set()
             return child
         raise start_error(problem, self._argv[0], self._config.cwd)
 
-    def _pump(self, child: Child) -> None:
-        """Read until there is no more, or a reason to stop."""
+    def _read(self, child: Child) -> None:
+        """Read until stdout ends, the child has exited, or there is a reason to stop."""
         pipes, lines = child.pipes, Lines(self._config.max_message_bytes)
         until = math.inf
         while self._cause is None and not pipes.ended and time.monotonic() < until:
@@ -210,12 +210,12 @@ class StdioTransport:
             if chunk:
                 messages = [message for line in lines.feed(chunk) for message in self._decode(line)]
                 if messages:
-                    self._heard = True
+                    self._received = True
                     self._sink.arrived(messages)
             elif until != math.inf:
                 return
-            if until == math.inf and child.look():
-                # All that it has written is there by now; somebody else may hold the pipe open for ever, or write on.
+            if until == math.inf and child.has_exited():
+                # All that it has written is in the pipe by now; another process may hold that open, or write to it.
                 until = time.monotonic() + _GRACE
 
     def _decode(self, line: bytes) -> List[Message]:
@@ -228,58 +228,59 @@ class StdioTransport:
             with suppress(MCPProtocolError):
                 return decode(line.decode("utf-8", "replace"))
         text = excerpt(self._server_log.masked(line[:10_000].decode("utf-8", "replace").rstrip()))
-        level, self._noise_level = self._noise_level, logging.DEBUG
+        level, self._other_output_level = self._other_output_level, logging.DEBUG
         _log.log(level, "%s wrote to stdout what is no message; it is skipped: %s", self._server_log.server, text)
         return []
 
     # Ending, on the reader thread
 
     def _end(self, child: Child, why: Optional[MCPClientError]) -> MCPClientError:
-        """End the child, all that it started, and the stderr thread. Returns ``why``, or what is to be said of it."""
+        """End the child, all that it started, and the stderr thread. Returns ``why``, or else the exit report."""
         child.stdin.close(_GRACE)
         is_close = isinstance(self._cause, MCPClosedError)
         began = time.monotonic()
         steps: List[Callable[[], None]] = [child.kill, child.terminate]
-        while not child.look():
+        while not child.has_exited():
             passed = time.monotonic() - began
             pause = min(_PATIENCE, 0.4 * max(0.0, self._end_at - began)) if is_close else _GRACE
             while steps and passed >= pause * (3 - len(steps)):
                 steps.pop()()
             if not steps and passed >= 2 * pause + _PATIENCE:
                 break
-            child.pipes.read(_TICK)  # what it says has nobody to go to any more, but a full pipe would keep it
-        self._end_the_rest(child, min(1.0, 0.4 * max(0.0, self._end_at - time.monotonic())) if is_close else _GRACE)
+            child.pipes.read(_TICK)  # nobody wants it any more, but a full pipe would keep the child from exiting
+        grace = min(1.0, 0.4 * max(0.0, self._end_at - time.monotonic())) if is_close else _GRACE
+        self._end_descendants(child, grace)
         if not child.reap():
             _log.warning("process %d of %s is still there after SIGKILL", child.pid, self._server_log.server)
-        if self._drainer is not None:
-            join(self._drainer, _GRACE)
+        if self._stderr_thread is not None:
+            join(self._stderr_thread, _GRACE)
         else:
             child.pipes.close_stderr()
         child.pipes.close()
-        return why or self._obituary(child, ended_by_itself=len(steps) == 2)
+        return why or self._exit_report(child, ended_by_itself=len(steps) == 2)
 
-    def _end_the_rest(self, child: Child, grace: float) -> None:
-        """What the child started may hold its pipes, and have something to finish."""
+    def _end_descendants(self, child: Child, grace: float) -> None:
+        """End the processes that the child started: they may hold its pipes, and have something to finish."""
         child.terminate()
         until = time.monotonic() + grace
-        drainer = self._drainer
+        stderr_thread = self._stderr_thread
         while time.monotonic() < until:
             if not child.pipes.ended:
                 child.pipes.read(_TICK)
-            elif drainer is not None and drainer.is_alive():
-                join(drainer, _TICK)
+            elif stderr_thread is not None and stderr_thread.is_alive():
+                join(stderr_thread, _TICK)
             else:
                 break
         child.kill()
 
-    def _obituary(self, child: Child, ended_by_itself: bool) -> MCPClientError:
-        what = child.how() if ended_by_itself else "closed its stdout but did not exit, so it was ended"
-        when = "" if self._heard else " before it sent anything; try the command by hand"
+    def _exit_report(self, child: Child, ended_by_itself: bool) -> MCPClientError:
+        what = child.exit_text() if ended_by_itself else "closed its stdout but did not exit, so it was ended"
+        when = "" if self._received else " before it sent anything; try the command by hand"
         return MCPConnectionError(f"the server {what}{when}{self._server_log.tail()}", outcome="unknown")
 
     # The stderr thread
 
-    def _drain(self, child: Child) -> None:
+    def _read_stderr(self, child: Child) -> None:
         until = math.inf
         try:
             while time.monotonic() < until:
@@ -288,7 +289,7 @@ class StdioTransport:
                     self._server_log.wrote(chunk)
                 elif chunk is not None:
                     break
-                if until == math.inf and child.look():
+                if until == math.inf and child.has_exited():
                     until = time.monotonic() + _GRACE
             self._server_log.flush()
         finally:
@@ -309,7 +310,7 @@ class StdioTransport:
         the middle of its line.
 
         Raises:
-            MCPConnectionError, MCPClosedError: the server is not there any more.
+            MCPConnectionError, MCPClosedError: the server has ended, or is being ended.
             MCPTimeoutError: it does not read.
         """
         data = line_of(message)
@@ -320,7 +321,7 @@ class StdioTransport:
             raise self._why("not_sent", deadline)
         line = Line(data)
         try:
-            child.stdin.write(line, deadline, self._is_over)
+            child.stdin.write(line, deadline, self._has_failed)
         finally:
             if line.is_cut:
                 text = "the server stopped reading in the middle of a message"
@@ -328,29 +329,29 @@ class StdioTransport:
         if line.is_whole:
             return
         outcome = "unknown" if line.written or line.in_doubt else "not_sent"
-        if line.refused or (line.had_turn and not deadline.expired):
+        if line.refused or (line.was_begun and not deadline.expired):
             raise self._why(outcome, deadline)
-        problem = "other messages kept stdin" if not line.had_turn else "the server did not read its stdin"
+        problem = "other messages kept stdin" if not line.was_begun else "the server did not read its stdin"
         ends = "; it is ended, because a message was written in part" if outcome == "unknown" else ""
         raise MCPTimeoutError(f"{problem} for {deadline.elapsed:.1f} s{ends}", outcome=outcome)
 
-    def _is_over(self) -> bool:
+    def _has_failed(self) -> bool:
         return self._cause is not None
 
     def _why(self, outcome: str, deadline: Deadline) -> MCPClientError:
         """Why nothing can be sent."""
         if not isinstance(self._cause, MCPClosedError):
-            self._ended.wait(min(_VERDICT_SECONDS, deadline.remaining))
-        if self._verdict is None:
+            self._ended.wait(min(_REPORT_SECONDS, deadline.remaining))
+        if self._report is None:
             self._give_up(MCPConnectionError("the server closed its stdin, so nothing can be sent", outcome="unknown"))
-        error = self._verdict or self._cause
+        error = self._report or self._cause
         assert error is not None  # nosec B101  # it was given up
         return _copy(error, outcome)
 
     # Ending
 
     def _give_up(self, cause: MCPClientError) -> None:
-        """Nothing is sent any more, because of ``cause``: free everybody who is blocked. Any thread; does not block."""
+        """Send nothing any more, because of ``cause``; free all that are blocked. Any thread; does not block."""
         with self._guard:
             if self._cause is None:
                 self._cause = cause
@@ -381,14 +382,14 @@ class StdioTransport:
         with self._guard:
             self._end_at = min(self._end_at, deadline.at)
         self.interrupt()
-        threads = [thread for thread in (self._reader, self._drainer) if thread is not None]
+        threads = [thread for thread in (self._reader, self._stderr_thread) if thread is not None]
         if threading.current_thread() in threads:
-            return  # they end each other, once this one goes on
+            return  # a thread cannot wait for itself; both end soon after this returns
         for thread in threads:
             join(thread, deadline.remaining)
         child = self._child
         if child is not None and deadline.expired and any(thread.is_alive() for thread in threads):
-            child.kill()  # whatever holds the reader up, the server must not stay
+            child.kill()  # whatever keeps the reader from it, the server must not stay
 
 
 def _copy(error: MCPClientError, outcome: str) -> MCPClientError:

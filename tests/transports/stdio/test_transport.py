@@ -288,7 +288,7 @@ def test_ten_megabytes_in_one_message_each_way(start: Start) -> None:
 
 def test_noise_is_skipped_and_warned_of_once(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     talk = start()
-    with caplog.at_level(logging.WARNING, "mcp_sync.transports.stdio.transport"):
+    with caplog.at_level(logging.WARNING, "mcp_sync.transports.stdio"):
         talk.write(b'Listening on stdio \x1b[31mred\x1b[0m...\n\n   \n{not json}\n42\n"text"\n[]\n', times=3)
         assert talk.ask("echo", n=1) == {"n": 1}
     assert len(caplog.records) == 1
@@ -385,7 +385,7 @@ def test_a_flood_of_stderr_is_drained(start: Start) -> None:
 
 
 def test_stderr_goes_to_the_log_line_by_line_and_escaped(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "mcp_sync.transports.stdio.transport"):
+    with caplog.at_level(logging.INFO, "mcp_sync.transports.stdio"):
         talk = start()
         talk.ask("complain", text="one\ntwo \x1b[2J\u202e\n" + "long " * 4000 + "\nlast")
         talk.close()
@@ -402,10 +402,10 @@ def test_a_log_filter_that_fails_does_not_stop_the_draining(start: Start, caplog
             raise ZeroDivisionError
         return True
 
-    logger = logging.getLogger("mcp_sync.transports.stdio.transport")
+    logger = logging.getLogger("mcp_sync.transports.stdio")
     logger.addFilter(fail)
     try:
-        with caplog.at_level(logging.INFO, "mcp_sync.transports.stdio.transport"):
+        with caplog.at_level(logging.INFO, "mcp_sync.transports.stdio"):
             assert start().ask("complain", text="x" * 1000 + "\n", times=1000) == {}
     finally:
         logger.removeFilter(fail)
@@ -925,7 +925,7 @@ def test_a_keyboard_interrupt_right_after_the_turn_was_taken_gives_it_back(start
     talk = start()
     child = talk.transport._child
     assert child is not None
-    real = child.stdin._turn
+    real = child.stdin._writer
 
     class Interrupted:
         """The signal comes between the lock's success and its caller's next step."""
@@ -937,10 +937,10 @@ def test_a_keyboard_interrupt_right_after_the_turn_was_taken_gives_it_back(start
         def release(self) -> None:
             real.release()
 
-    child.stdin._turn = cast(Any, Interrupted())  # as much of a lock as is used
+    child.stdin._writer = cast(Any, Interrupted())  # as much of a lock as is used
     with pytest.raises(KeyboardInterrupt):
         talk.tell("echo")
-    child.stdin._turn = real
+    child.stdin._writer = real
     answers: list[object] = []
     thread = threading.Thread(target=lambda: answers.append(talk.ask("echo", n=1)))
     thread.start()
@@ -1085,11 +1085,11 @@ def test_close_from_the_stderr_thread(start: Start, caplog: pytest.LogCaptureFix
             talk.close()
             closed.set()
 
-    logger = logging.getLogger("mcp_sync.transports.stdio.transport")
+    logger = logging.getLogger("mcp_sync.transports.stdio")
     handler = Closes(logging.INFO)
     logger.addHandler(handler)
     try:
-        with caplog.at_level(logging.INFO, "mcp_sync.transports.stdio.transport"):
+        with caplog.at_level(logging.INFO, "mcp_sync.transports.stdio"):
             talk.tell("complain", text="hello\n")
             assert closed.wait(LONG)
     finally:
