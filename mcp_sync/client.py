@@ -5,31 +5,59 @@ Runs on: the caller's threads, any number at once.
 
 from __future__ import annotations
 
-import json
+import functools
 import warnings
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Union
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
-from .calls.operation import Request
+from .calls.asking import (
+    ToolCall,
+    ask,
+    call_tool,
+    checked_arguments,
+    checked_method,
+    prompt_arguments,
+    reference,
+    tool_params,
+    uris_of,
+)
+from .calls.operation import READ_ONLY, Operation, Options, list_all, list_tools
+from .calls.stream import ToolStream
+from .concurrency.deadline import Deadline, check_timeout
 from .discovery.opener import Opener
-from .errors import MCPUsageError
+from .errors import MCPClosedError, MCPUsageError
+from .protocol.conversations import Negotiated
+from .session.connection import Connection
 from .session.handlers import Handlers
-from .session.target import Server, read_server
-from .tool_calls import ToolCalls
+from .session.home import Home
+from .session.target import Command, Server, read_server
 
 if TYPE_CHECKING:
+    import concurrent.futures
+
     import requests
 
     from .calls.changes import ChangeStream
+    from .calls.direct_http import DirectHTTP
+    from .calls.futures import Background, ToolFuture
+    from .calls.tasks import TaskHandle
+    from .calls.tools import Tools
     from .config import MCPClientConfig
     from .protocol.types import (
+        CallToolResult,
         CompleteResult,
         GetPromptResult,
+        Implementation,
+        Progress,
         Prompt,
         PromptReference,
         ReadResourceResult,
         Resource,
         ResourceTemplate,
         ResourceTemplateReference,
+        ServerCapabilities,
+        Tool,
     )
     from .session.handlers import (
         ElicitationHandler,
@@ -39,11 +67,14 @@ if TYPE_CHECKING:
         Roots,
         SamplingHandler,
     )
+    from .session.subscriptions import Subscriptions
     from .transports.http.sender import Headers
 
     Reference = Union[PromptReference, ResourceTemplateReference, Mapping[str, Any], str]
 
 __all__ = ["MCPClient"]
+
+_C = TypeVar("_C", bound="MCPClient")
 
 # Methods that only read: they may be sent again when the server says that it did not process them.
 _REPEATABLE = frozenset(
@@ -64,7 +95,7 @@ _REPEATABLE = frozenset(
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
-class MCPClient(ToolCalls):
+class MCPClient:
     """A client of one MCP server.
 
     Its methods block, may be called from any number of threads at once, and raise nothing but ``MCPClientError``.
@@ -121,7 +152,7 @@ class MCPClient(ToolCalls):
         from .config import make_config
 
         settings = make_config(config, options)
-        reachable, settings = read_server(server, settings)
+        target, settings = read_server(server, settings)
         if isinstance(server, str):
             settings = settings.model_copy(update={"base_url": server})
         if settings.verify is False:
@@ -133,39 +164,325 @@ class MCPClient(ToolCalls):
         handlers = Handlers(
             sampling_handler, elicitation_handler, roots, log_handler, progress_handler, notification_handler
         )
-        super().__init__(reachable, settings, handlers, Opener(auth, headers, session))
+        self._target = target
+        self._config = settings
+        self._opener = Opener(auth, headers, session)
+        # Nothing in there refers to the client: a client that is dropped can be collected.
+        make_connection = functools.partial(Connection, target, settings, handlers, self._opener)
+        self._home = Home(make_connection, self._opener.after_fork)
+        self._tools: Optional[Tools] = None
+        weakref.finalize(self, self._home.collected).atexit = False
 
-    # Operations
+    # State
 
-    def ping(self, timeout: Optional[float] = None) -> None:
-        """Ask the server for a sign of life (2025-11-25, Ping; since 2026-07-28 by Discovery)."""
+    @property
+    def config(self) -> MCPClientConfig:
+        """The settings, picklable: send these to another process, and make a client of its own there."""
+        return self._config
+
+    @property
+    def connected(self) -> bool:
+        """Whether a session is open. A call on a client that is not connected opens one."""
+        return self._home.connection.live is not None
+
+    @property
+    def server_info(self) -> Implementation:
+        """Name and version of the server. Raises MCPClosedError before the first session."""
+        info: Implementation = self._negotiated().server_info
+        return info
+
+    @property
+    def server_capabilities(self) -> ServerCapabilities:
+        """What the server can do. Raises MCPClosedError before the first session."""
+        capabilities: ServerCapabilities = self._negotiated().server_capabilities
+        return capabilities
+
+    @property
+    def instructions(self) -> Optional[str]:
+        """How the server wants to be used, in its own words; None where it says nothing."""
+        return self._negotiated().instructions
+
+    @property
+    def protocol_version(self) -> Optional[str]:
+        """The protocol revision that was agreed on; None before the first session."""
+        session = self._home.connection.last
+        return None if session is None or session.negotiated is None else session.negotiated.revision.version
+
+    @property
+    def transport(self) -> Optional[str]:
+        """``"sse"``, ``"http"`` or ``"stdio"``; None before the first session."""
+        session = self._home.connection.last
+        return None if session is None else session.transport.name
+
+    @property
+    def session_id(self) -> Optional[str]:
+        """What the server calls the session; None where it has no name. Treat it as a secret."""
+        session = self._home.connection.live
+        return None if session is None else session.transport.session_id
+
+    def _negotiated(self) -> Negotiated:
+        session = self._home.connection.last
+        if session is None or session.negotiated is None:
+            raise MCPClosedError("the client has not connected yet: use it in a with block, or call connect()")
+        return session.negotiated
+
+    # Opening and closing
+
+    def connect(self: _C, timeout: Optional[float] = None) -> _C:
+        """Open the session now instead of with the first call.
+
+        Harmless where one is open; after ``close()`` it opens the client again.
+
+        Returns:
+            The client itself.
+
+        Raises:
+            MCPConnectionError: nothing answers there; the subclasses say more.
+            MCPTimeoutError: not within ``timeout`` seconds.
+        """
         deadline = self._deadline(timeout)
-        method = "ping" if self._connection.link(deadline).is_stateful else "server/discover"
-        Request(self._connection, deadline, repeatable=True).result(method, None)
+        self._home.reopened().session(deadline)
+        return self
+
+    def close(self, timeout: Optional[float] = None) -> None:
+        """End the session. Calls under way raise ``MCPClosedError``. Idempotent; any thread, and from any place: a
+        handler, a signal handler, a finalizer. Where it interrupts a call of the same thread it returns within half a
+        second, and the rest is done meanwhile.
+
+        Parameters:
+            timeout: seconds that the goodbye may take; None means ``close_timeout``.
+        """
+        self._home.close(Deadline(self._config.close_timeout if timeout is None else check_timeout(timeout)))
+
+    def __enter__(self: _C) -> _C:
+        return self.connect()
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    # Tools
+
+    def list_tools(self, timeout: Optional[float] = None) -> List[Tool]:
+        """All tools of the server, all pages (2025-11-25, Tools, Listing Tools)."""
+        return list_tools(self._home.connection, self._deadline(timeout))
+
+    def call_tool(
+        self,
+        name: str,
+        arguments: Optional[Mapping[str, Any]] = None,
+        *,
+        timeout: Optional[float] = None,
+        on_progress: Optional[Callable[[Progress], object]] = None,
+        meta: Optional[Mapping[str, Any]] = None,
+        raise_on_error: bool = True,
+        retry: bool = False,
+    ) -> CallToolResult:
+        """Call a tool and wait for its result (2025-11-25, Tools, Calling Tools).
+
+        Parameters:
+            name: of the tool.
+            arguments: what it takes: JSON.
+            timeout: seconds for the whole call; progress does not extend it.
+            on_progress: is called with each ``Progress``, on this thread. What it raises ends the call, and cancels the
+                tool.
+            meta: further ``_meta`` of the request.
+            raise_on_error: False returns a result with ``is_error`` instead of raising.
+            retry: the call may be sent again after a lost session or stream, although the tool may have run.
+
+        Raises:
+            ToolError: the tool reports failure.
+            MCPServerError: the server answers with an error, for example that there is no such tool.
+            MCPTimeoutError, MCPConnectionError, MCPProtocolError, MCPClosedError: there is no result; ``outcome`` says
+            whether the tool may have run.
+        """
+        deadline = self._deadline(timeout)
+        params = tool_params(name, arguments, meta, self._target.public)
+        call = ToolCall(params, deadline.timeout, on_progress, raise_on_error, retry)
+        return call_tool(self._home.connection, call, deadline)
+
+    def stream_tool(
+        self,
+        name: str,
+        arguments: Optional[Mapping[str, Any]] = None,
+        *,
+        timeout: Optional[float] = None,
+        on_progress: Optional[Callable[[Progress], object]] = None,
+        meta: Optional[Mapping[str, Any]] = None,
+        raise_on_error: bool = True,
+        retry: bool = False,
+    ) -> ToolStream:
+        """Call a tool and see what it sends while it runs: an iterator of events, the ``CallToolResult`` last.
+
+        Parameters and errors as ``call_tool``.
+
+        Returns:
+            A ``ToolStream``; use it in a ``with`` block, so that leaving early cancels the tool.
+        """
+        params = tool_params(name, arguments, meta, self._target.public)
+        call = ToolCall(params, self._timeout(timeout), on_progress, raise_on_error, retry)
+        return ToolStream(self._home.connection, call)
+
+    def submit(
+        self,
+        name: str,
+        arguments: Optional[Mapping[str, Any]] = None,
+        *,
+        timeout: Optional[float] = None,
+        on_progress: Optional[Callable[[Progress], object]] = None,
+        meta: Optional[Mapping[str, Any]] = None,
+        raise_on_error: bool = True,
+        retry: bool = False,
+    ) -> ToolFuture:
+        """Call a tool in the background. Parameters as ``call_tool``; the timeout counts from when the call starts.
+
+        Returns:
+            A ``concurrent.futures.Future`` of the ``CallToolResult``; its ``cancel()`` stops the tool also while it
+            runs.
+        """
+        params = tool_params(name, arguments, meta, self._target.public)
+        call = ToolCall(params, self._timeout(timeout), on_progress, raise_on_error, retry)
+        return self._background().submit_call(call)
+
+    def map(
+        self,
+        name: str,
+        arguments: Iterable[Mapping[str, Any]],
+        *,
+        max_workers: int = 8,
+        executor: Optional[concurrent.futures.Executor] = None,
+        timeout: Optional[float] = None,
+        raise_on_error: bool = True,
+        retry: bool = False,
+    ) -> List[CallToolResult]:
+        """Call a tool once for each of ``arguments``, several at a time.
+
+        Parameters:
+            max_workers: how many calls run at once.
+            executor: where they run instead, for example your own ``ThreadPoolExecutor``.
+            timeout: seconds for each call.
+
+        Returns:
+            The results in the order of ``arguments``.
+
+        Raises:
+            MCPClientError: the first failure, in that order. Calls that have not begun by then are not made; those
+            under way are cancelled.
+        """
+        from .calls.futures import map_calls
+
+        server, seconds = self._target.public, self._timeout(timeout)
+        calls = [
+            ToolCall(tool_params(name, item, None, server), seconds, None, raise_on_error, retry) for item in arguments
+        ]
+        return map_calls(self._home.connection, calls, max_workers, executor)
+
+    def submit_task(
+        self,
+        name: str,
+        arguments: Optional[Mapping[str, Any]] = None,
+        *,
+        ttl: Optional[float] = None,
+        timeout: Optional[float] = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> TaskHandle:
+        """Have the server work on a tool call while the caller does something else, if it offers that.
+
+        Parameters:
+            ttl: seconds that the server should keep the result (2025-11-25; later the server decides).
+            timeout: seconds until the task is made.
+
+        Returns:
+            A ``TaskHandle``; its ``result()`` waits. A server without tasks has answered already by then.
+
+        Source: 2025-11-25, Tasks; since 2026-07-28 the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
+        """
+        from .calls.tasks import submit_task
+
+        deadline = self._deadline(timeout)
+        return submit_task(
+            self._home.connection, tool_params(name, arguments, meta, self._target.public), ttl, deadline
+        )
+
+    def task(self, task_id: str, name: str = "task") -> TaskHandle:
+        """Find a task again by its id, for example in another process. ``name`` is what errors call it."""
+        from .calls.tasks import TaskHandle
+
+        return TaskHandle(self._home.connection, name, task={"taskId": task_id, "status": "working"})
+
+    @property
+    def tools(self) -> Tools:
+        """The server's tools as functions: ``client.tools.echo(message="hi")`` returns plain data."""
+        if self._tools is None:
+            from .calls.tools import Tools
+
+            self._tools = Tools(
+                self.list_tools,
+                lambda name, arguments: self.call_tool(name, arguments).data,
+                lambda: (self._home.connection.catalog, self._home.connection.catalog.changes),
+            )
+        return self._tools
+
+    def call_operation(
+        self,
+        name: str,
+        arguments: Optional[Mapping[str, Any]] = None,
+        *,
+        stream: bool = False,
+        timeout: Optional[float] = None,
+    ) -> Any:
+        """Call an operation of the service: a tool by its name, or ``"METHOD:/path"`` directly by HTTP.
+
+        Parameters:
+            arguments: of the tool; or what fills the path's ``{placeholders}``, the rest as the query (GET, HEAD,
+                DELETE, OPTIONS) or as the JSON body.
+            stream: True returns an iterator: a tool's ``ToolStream``, or the events or lines of the HTTP response.
+
+        Returns:
+            Plain Python data: the tool's ``CallToolResult.data``, or the response's JSON or text.
+
+        Raises:
+            ToolError, HTTPStatusError, MCPClientError: as ``call_tool``, or as the HTTP status says.
+        """
+        from .calls.direct_http import parse_operation
+
+        operation = parse_operation(name) if isinstance(name, str) else None
+        if operation is None and stream:
+            return self.stream_tool(name, arguments, timeout=timeout)
+        if operation is None:
+            return self.call_tool(name, arguments, timeout=timeout).data
+        direct = self._direct()
+        given = checked_arguments(arguments, name, self._target.public)
+        return (direct.stream if stream else direct.call)(*operation, given, self._deadline(timeout))
+
+    # Resources, prompts, completion
 
     def list_resources(self, timeout: Optional[float] = None) -> List[Resource]:
         """All resources of the server, all pages (2025-11-25, Resources, Listing Resources)."""
         from .protocol.types import Resource
 
-        return self._list("resources/list", "resources", Resource, self._deadline(timeout))
+        return list_all(self._home.connection, "resources/list", "resources", Resource, self._deadline(timeout))
 
     def list_resource_templates(self, timeout: Optional[float] = None) -> List[ResourceTemplate]:
         """All resource templates of the server, all pages (2025-11-25, Resources, Resource Templates)."""
         from .protocol.types import ResourceTemplate
 
-        return self._list("resources/templates/list", "resourceTemplates", ResourceTemplate, self._deadline(timeout))
+        method, field = "resources/templates/list", "resourceTemplates"
+        return list_all(self._home.connection, method, field, ResourceTemplate, self._deadline(timeout))
 
     def list_prompts(self, timeout: Optional[float] = None) -> List[Prompt]:
         """All prompts of the server, all pages (2025-11-25, Prompts, Listing Prompts)."""
         from .protocol.types import Prompt
 
-        return self._list("prompts/list", "prompts", Prompt, self._deadline(timeout))
+        return list_all(self._home.connection, "prompts/list", "prompts", Prompt, self._deadline(timeout))
 
     def read_resource(self, uri: str, timeout: Optional[float] = None) -> ReadResourceResult:
         """Read a resource (2025-11-25, Resources, Reading Resources)."""
         from .protocol.types import ReadResourceResult
 
-        return self._ask("resources/read", {"uri": str(uri)}, ReadResourceResult, timeout)
+        params = {"uri": str(uri)}
+        return ask(self._home.connection, "resources/read", params, ReadResourceResult, self._deadline(timeout))
 
     def get_prompt(
         self, name: str, arguments: Optional[Mapping[str, Any]] = None, timeout: Optional[float] = None
@@ -178,10 +495,8 @@ class MCPClient(ToolCalls):
 
         params: Dict[str, Any] = {"name": name}
         if arguments is not None:
-            params["arguments"] = {
-                key: _prompt_argument(value) for key, value in self._checked_arguments(arguments, name).items()
-            }
-        return self._ask("prompts/get", params, GetPromptResult, timeout)
+            params["arguments"] = prompt_arguments(checked_arguments(arguments, name, self._target.public))
+        return ask(self._home.connection, "prompts/get", params, GetPromptResult, self._deadline(timeout))
 
     def complete(
         self,
@@ -201,10 +516,10 @@ class MCPClient(ToolCalls):
         """
         from .protocol.types import CompleteResult
 
-        params: Dict[str, Any] = {"ref": _reference(ref), "argument": {"name": name, "value": value}}
+        params: Dict[str, Any] = {"ref": reference(ref), "argument": {"name": name, "value": value}}
         if context is not None:
             params["context"] = {"arguments": dict(context)}
-        return self._ask("completion/complete", params, CompleteResult, timeout)
+        return ask(self._home.connection, "completion/complete", params, CompleteResult, self._deadline(timeout))
 
     def subscribe_resource(self, uri: str, timeout: Optional[float] = None) -> None:
         """Be told when a resource changes, by the ``notification_handler`` and ``listen()``.
@@ -213,11 +528,11 @@ class MCPClient(ToolCalls):
 
         Source: 2025-11-25, Resources, Subscriptions; 2026-07-28, Subscriptions.
         """
-        self._connection.subscriptions.add([str(uri)], (), self._deadline(timeout))
+        self._subscriptions().add([str(uri)], (), self._deadline(timeout))
 
     def unsubscribe_resource(self, uri: str, timeout: Optional[float] = None) -> None:
         """Take one ``subscribe_resource`` back; the last one ends the subscription."""
-        self._connection.subscriptions.remove([str(uri)], (), self._deadline(timeout))
+        self._subscriptions().remove([str(uri)], (), self._deadline(timeout))
 
     def set_logging_level(self, level: str, timeout: Optional[float] = None) -> None:
         """Choose which log messages the server sends: from ``level`` up. A new session is told again by itself.
@@ -232,10 +547,10 @@ class MCPClient(ToolCalls):
             raise MCPUsageError(
                 f"{level!r} is not a log level; there are {levels}", method="logging/setLevel", outcome="not_sent"
             )
-        deadline = self._deadline(timeout)
-        if self._connection.link(deadline).is_stateful:
-            Request(self._connection, deadline, repeatable=True).result("logging/setLevel", {"level": level})
-        self._connection.log_level = level
+        connection, deadline = self._home.connection, self._deadline(timeout)
+        if connection.session(deadline).is_stateful:
+            Operation(connection, deadline, READ_ONLY).result("logging/setLevel", {"level": level})
+        connection.log_level = level
 
     def listen(
         self,
@@ -262,7 +577,15 @@ class MCPClient(ToolCalls):
 
         chosen = {"tools": tools, "prompts": prompts, "resources": resource_list or resources is True}
         kinds = [kind for kind, wanted in chosen.items() if wanted]
-        return ChangeStream(self._connection, kinds, _uris(resources), self._deadline(timeout))
+        return ChangeStream(self._subscriptions(), kinds, uris_of(resources), self._deadline(timeout))
+
+    # Anything else
+
+    def ping(self, timeout: Optional[float] = None) -> None:
+        """Ask the server for a sign of life (2025-11-25, Ping; since 2026-07-28 by Discovery)."""
+        connection, deadline = self._home.connection, self._deadline(timeout)
+        method = "ping" if connection.session(deadline).is_stateful else "server/discover"
+        Operation(connection, deadline, READ_ONLY).result(method, None)
 
     def request(
         self, method: str, params: Optional[Mapping[str, Any]] = None, timeout: Optional[float] = None
@@ -276,34 +599,56 @@ class MCPClient(ToolCalls):
             MCPServerError: the server answers with an error.
             MCPClientError: there is no answer; ``outcome`` says whether the request may have been processed.
         """
-        if not isinstance(method, str) or not method:
-            raise MCPUsageError(f"the method of a request must be a string, not {method!r}", outcome="not_sent")
-        given = None if params is None else self._checked_arguments(params, method)
-        request = Request(self._connection, self._deadline(timeout), repeatable=method in _REPEATABLE)
-        return request.result(method, given)
+        repeatable = checked_method(method, "request") in _REPEATABLE
+        given = None if params is None else checked_arguments(params, method, self._target.public)
+        operation = Operation(self._home.connection, self._deadline(timeout), Options(repeatable=repeatable))
+        return operation.result(method, given)
 
     def notify(self, method: str, params: Optional[Mapping[str, Any]] = None, timeout: Optional[float] = None) -> None:
         """Send any notification, and wait until the server has accepted it."""
-        if not isinstance(method, str) or not method:
-            raise MCPUsageError(f"the method of a notification must be a string, not {method!r}", outcome="not_sent")
-        self._connection.tell(
-            method, None if params is None else self._checked_arguments(params, method), self._deadline(timeout)
-        )
+        checked_method(method, "notification")
+        given = None if params is None else checked_arguments(params, method, self._target.public)
+        deadline = self._deadline(timeout)
+        self._home.connection.session(deadline).tell(method, given, deadline)
 
+    # What these share
 
-def _uris(resources: Union[bool, str, Iterable[str]]) -> List[str]:
-    if isinstance(resources, bool):
-        return []
-    return [resources] if isinstance(resources, str) else [str(uri) for uri in resources]
+    def _timeout(self, timeout: Optional[float]) -> float:
+        return self._config.timeout if timeout is None else check_timeout(timeout)
 
+    def _deadline(self, timeout: Optional[float]) -> Deadline:
+        return Deadline(self._config.timeout if timeout is None else check_timeout(timeout))
 
-def _prompt_argument(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    def _subscriptions(self) -> Subscriptions:
+        from .session.subscriptions import Subscriptions
 
+        return Subscriptions.of(self._home.connection)
 
-def _reference(ref: Reference) -> Dict[str, Any]:
-    if isinstance(ref, str):
-        return {"type": "ref/resource", "uri": ref} if "://" in ref else {"type": "ref/prompt", "name": ref}
-    if isinstance(ref, Mapping):
-        return dict(ref)
-    return ref.to_wire()
+    def _background(self) -> Background:
+        from .calls.futures import Background
+
+        connection = self._home.connection
+        return connection.companion(Background, lambda: Background(connection))
+
+    def _direct(self) -> DirectHTTP:
+        if isinstance(self._target, Command):
+            raise MCPUsageError("a server that is started as a command has no HTTP paths", outcome="not_sent")
+        from .calls.direct_http import DirectHTTP
+
+        connection, url = self._home.connection, self._target.urls[0]
+        limit = self._config.max_message_bytes
+        return connection.companion(DirectHTTP, lambda: DirectHTTP(self._opener.http(connection, url), url, limit))
+
+    def __repr__(self) -> str:
+        connection = self._home.connection
+        state = "closed" if connection.closed else "connected" if connection.live is not None else "not connected"
+        return f"<MCPClient {self._target.public}, {state}>"
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        raise TypeError("an MCPClient cannot be pickled or copied: send client.config, and make a client from it there")
+
+    def __copy__(self) -> MCPClient:
+        raise TypeError("an MCPClient cannot be copied: make another one from client.config")
+
+    def __deepcopy__(self, memo: Dict[int, Any]) -> MCPClient:
+        raise TypeError("an MCPClient cannot be copied: make another one from client.config")

@@ -26,7 +26,8 @@ try is safe; after ``"refused"`` it said that it did not run the call; after ``"
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from .escape import escape
 
@@ -50,6 +51,7 @@ __all__ = [
     "StreamLostError",
     "ToolError",
     "may_pass",
+    "replacing",
 ]
 
 _E = TypeVar("_E", bound="MCPClientError")
@@ -266,3 +268,36 @@ def may_pass(error: MCPClientError) -> bool:
         and not isinstance(error, MCPHandshakeError)
         and error.outcome == "not_sent"
     )
+
+
+class replacing:  # noqa: N801  # it reads as a verb in a with statement
+    """A context manager: where the block raises an exception of ``kinds``, what ``by`` makes of it is raised instead.
+
+    The new exception does not have the old one as its context: a library's text may hold a URL with its query, and its
+    traceback the frames with a request's headers. ``by`` chains what may be shown.
+
+    Parameters:
+        kinds: as ``except`` takes them.
+        by: returns the exception to raise.
+    """
+
+    __slots__ = ("_by", "_kinds")
+
+    def __init__(
+        self, kinds: Union[Type[BaseException], Tuple[Type[BaseException], ...]], by: Callable[[Any], BaseException]
+    ) -> None:
+        self._kinds = kinds
+        self._by = by
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        if value is not None and isinstance(value, self._kinds):
+            error = self._by(value)
+            try:
+                raise error
+            finally:
+                error.__context__ = None

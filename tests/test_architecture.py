@@ -56,8 +56,6 @@ config
 transports
 session
 calls discovery
-lifecycle
-tool_calls
 client
 mcp_sync
 cli
@@ -223,7 +221,6 @@ def test_the_package_is_small() -> None:
     assert sum(path.read_text(encoding="utf-8").count("\n") for path in MODULES) <= LINES_AT_MOST
 
 
-@pytest.mark.xfail(strict=True, reason=_UNFINISHED)
 def test_the_client_is_one_class() -> None:
     assert mcp_sync.MCPClient.__mro__ == (mcp_sync.MCPClient, object)
 
@@ -338,6 +335,7 @@ def test_no_code_names_a_protocol_date(name: str) -> None:
 
 # A module over 400 lines asks the design for something. These have their reasons.
 LONG = {
+    "session/connection.py": "opening, losing and reopening a session is one state under one lock",
     "client.py": "the facade is as long as its documentation needs",
 }
 

@@ -1,6 +1,6 @@
 """ChangeStream: the server's change notifications as a blocking iterator.
 
-Runs on: the thread that iterates; ``hear`` on the thread that brings a notification in, ``close`` on any.
+Runs on: the thread that iterates; ``notified`` on the thread that brings a notification in, ``close`` on any.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Type
 
 from ..concurrency.deadline import Deadline
+from ..concurrency.events import Condition
 from ..concurrency.forks import notice
-from ..concurrency.locks import Condition
 from ..errors import MCPClientError, MCPClosedError
 from ..protocol.messages import Message
-from ..session.connection import Connection
 from ..session.handlers import notification_of
+from ..session.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from ..protocol.types import Notification
@@ -37,13 +37,17 @@ class ChangeStream:
     events loses the oldest; ``dropped`` counts them.
 
     Parameters:
+        subscriptions: of the connection that brings the changes.
         kinds: the lists whose changes to pass on.
         uris: the resources whose updates to pass on.
         deadline: bounds the subscriptions.
     """
 
-    def __init__(self, connection: Connection, kinds: Iterable[str], uris: Iterable[str], deadline: Deadline) -> None:
-        self._connection = connection
+    def __init__(
+        self, subscriptions: Subscriptions, kinds: Iterable[str], uris: Iterable[str], deadline: Deadline
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._connection = subscriptions.connection
         self._kinds = list(kinds)
         self._methods = {f"notifications/{kind}/list_changed" for kind in self._kinds}
         self._uris = list(uris)
@@ -53,28 +57,29 @@ class ChangeStream:
         self._session_changed = False
         self._closed = False
         self.dropped = 0
-        connection.crew.add(self)
+        self._connection.listeners.add(self)
         subscribed = False
         try:
-            connection.subscriptions.add(self._uris, self._kinds, deadline)
+            subscriptions.add(self._uris, self._kinds, deadline)
             subscribed = True
         finally:
             if not subscribed:
-                connection.crew.remove(self)
+                self._connection.listeners.remove(self)
 
-    def hear(self, message: Message) -> None:
-        """Take a notification if it is one of ours. An empty method means that the session ended."""
-        method = message["method"]
-        if method and not self._is_ours(method, message):
-            return
-        with self._condition:
-            if not method:
-                self._session_changed = True
-            else:
+    def notified(self, message: Message) -> None:
+        """Take a notification if it is one of ours."""
+        if self._is_ours(message["method"], message):
+            with self._condition:
                 if len(self._backlog) >= _BACKLOG:
                     self._backlog.popleft()
                     self.dropped += 1
                 self._backlog.append(message)
+                self._condition.notify()
+
+    def session_ended(self) -> None:
+        """What was subscribed to has to be subscribed to again: the thread that waits for an event does that."""
+        with self._condition:
+            self._session_changed = True
             self._condition.notify()
 
     def _is_ours(self, method: str, message: Message) -> bool:
@@ -125,8 +130,8 @@ class ChangeStream:
                 self._session_changed = False
             error: Optional[MCPClientError] = None
             try:
-                self._connection.link(Deadline(self._connection.config.timeout))
-                error = self._connection.subscriptions.failure
+                self._connection.session(Deadline(self._connection.config.timeout))
+                error = self._subscriptions.failure
             except MCPClosedError:
                 self.close()
             except MCPClientError as exc:
@@ -136,22 +141,22 @@ class ChangeStream:
                 raise error
 
     def close(self) -> None:
-        """Stop listening; whoever waits for an event gets none. Idempotent; any thread."""
+        """Stop listening; a thread that waits for an event gets none. Idempotent; any thread."""
         with self._condition:
             if self._closed:
                 return
             self._closed = True
             self._condition.notify_all()
-        self._connection.crew.remove(self)
+        self._connection.listeners.remove(self)
         try:
-            self._connection.subscriptions.remove(self._uris, self._kinds, Deadline(self._connection.config.timeout))
+            self._subscriptions.remove(self._uris, self._kinds, Deadline(self._connection.config.timeout))
         except MCPClientError as exc:
             _log.debug("a subscription could not be taken back: %s", exc)
 
     def disown(self) -> None:
         """This process was forked from the one that listens."""
         self._backlog.clear()
-        self._closed, self._session_changed = False, True  # whoever looks asks the connection, which says why not
+        self._closed, self._session_changed = False, True  # the next look asks the connection, which says why not
 
     def __enter__(self) -> ChangeStream:
         return self

@@ -19,7 +19,7 @@ from ..transports.http.response import Response
 from ..transports.http.sender import HTTP
 from ..transports.sse import Framer
 
-__all__ = ["Operations", "parse_operation"]
+__all__ = ["DirectHTTP", "parse_operation"]
 
 _OPERATION = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS):(/.*)\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -32,7 +32,7 @@ def parse_operation(name: str) -> Optional[Tuple[str, str]]:
     return None if match is None else (match[1], match[2])
 
 
-class Operations:
+class DirectHTTP:
     """Calls of the service at one origin.
 
     Parameters:

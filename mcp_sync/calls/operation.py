@@ -1,5 +1,5 @@
-"""A request from the first send to the complete result: sent again where that is safe, input given where the server
-wants it, tasks followed to their end.
+"""One operation of the caller's, from the first send to the complete result: sent again where that is safe, input given
+where the server wants it, tasks followed to their end.
 
 Runs on: the calling thread.
 """
@@ -7,7 +7,7 @@ Runs on: the calling thread.
 from __future__ import annotations
 
 import itertools
-from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Optional, cast
+from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Type, TypeVar, cast
 
 from ..concurrency.deadline import Deadline
 from ..errors import (
@@ -19,17 +19,21 @@ from ..errors import (
     MCPServerError,
     MCPTimeoutError,
     SessionExpiredError,
+    replacing,
 )
-from ..protocol.conversations import Ask, Following, Inputs, Pause
-from ..protocol.messages import Message, RequestId, notification
-from ..protocol.rounds import finish, is_complete
+from ..protocol.conversations import Ask, Following, Inputs, Pause, list_pages
+from ..protocol.messages import Message, RequestId, is_complete, notification
+from ..protocol.rounds import finish
 from ..session.connection import Connection
 from ..session.handlers import Refusal
-from ..session.pending import Call
-from ..session.session import Link
+from ..session.pending import PendingRequest, ask_soon
+from ..session.session import Session
 from ..session.waiter import Waiter
+from .reading import read
 
-__all__ = ["Request"]
+__all__ = ["READ_ONLY", "Operation", "Options", "fresh", "list_all", "list_tools"]
+
+_T = TypeVar("_T")
 
 # The headers did not match the body: the tool's schema has changed (2026-07-28, Server Validation).
 _HEADER_MISMATCH = -32020
@@ -37,52 +41,47 @@ _HEADER_MISMATCH = -32020
 _UNSUPPORTED_VERSION = -32022
 
 
-class Request:
-    """One operation of the caller's.
+class Options(NamedTuple):
+    """How an operation is carried out.
 
-    Parameters:
+    Attributes:
         wants: what the caller wants to see while it runs; see ``Waiter``.
         repeatable: it may be sent again when the server says that it did not process it.
-        resend: it may be sent again even when the server may have processed it.
-        started: is told of each call that is made, to be able to cancel it.
+        retry: it may be sent again even when the server may have processed it.
         cancels_tasks: a task that is left early is cancelled.
-        relist: reads the list of tools again, when the server says that what we know of one is out of date.
     """
 
-    __slots__ = (
-        "_cancels_tasks",
-        "_connection",
-        "_deadline",
-        "_may_have_run",
-        "_relist",
-        "_repeatable",
-        "_resend",
-        "_started",
-        "_token",
-        "_wants",
-        "took_rounds",
-    )
+    wants: Optional[str] = None
+    repeatable: bool = False
+    retry: bool = False
+    cancels_tasks: bool = True
+
+
+_ONCE = Options()
+# What only reads may be repeated.
+READ_ONLY = Options(repeatable=True)
+
+
+class Operation:
+    """One operation.
+
+    Parameters:
+        started: is told of each request that is made, to be able to cancel it.
+    """
+
+    __slots__ = ("_connection", "_deadline", "_may_have_run", "_options", "_started", "_token", "took_rounds")
 
     def __init__(
         self,
         connection: Connection,
         deadline: Deadline,
-        *,
-        wants: Optional[str] = None,
-        repeatable: bool = False,
-        resend: bool = False,
-        started: Optional[Callable[[Call], None]] = None,
-        relist: Optional[Callable[[Deadline], object]] = None,
-        cancels_tasks: bool = True,
+        options: Options = _ONCE,
+        started: Optional[Callable[[PendingRequest], None]] = None,
     ) -> None:
         self._connection = connection
         self._deadline = deadline
-        self._wants = wants
-        self._repeatable = repeatable
-        self._resend = resend
+        self._options = options
         self._started = started
-        self._relist = relist
-        self._cancels_tasks = cancels_tasks
         # Whether an attempt before this one may have run.
         self._may_have_run = False
         # A result that took more than one request must not be cached (2026-07-28, Caching, Cache Key).
@@ -92,30 +91,37 @@ class Request:
 
     def result(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
         """The complete result."""
-        if self._wants is None:
-            result = self.ask(method, params)
-            if is_complete(result):
-                return result
-        else:
-            result = {}
-        for step in self.events(method, params, result or None):
+        result: Dict[str, Any] = {}
+        for step in self.steps(method, params):
             if isinstance(step, dict):
                 result = step
         return result
 
-    def events(
+    def first_result(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+        """The first result, complete or not."""
+        sending = self._send(method, params)
+        try:
+            while True:
+                next(sending)
+        except StopIteration as done:
+            return cast(Dict[str, Any], done.value)
+
+    def steps(
         self, method: str, params: Optional[Mapping[str, Any]], first: Optional[Dict[str, Any]] = None
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Batches of messages as they come (lists), then the complete result (a dict).
 
         Parameters:
             first: the first result, if it is there already.
         """
         if first is None:
-            first = yield from self._watch(method, params)
-        yield from self.drive(finish(method, params or {}, first))
+            first = yield from self._send(method, params)
+        if is_complete(first):
+            yield first
+        else:
+            yield from self.follow(finish(method, params or {}, first))
 
-    def drive(self, conversation: Generator[Any, Any, Dict[str, Any]]) -> Iterator[Any]:
+    def follow(self, conversation: Generator[Any, Any, Dict[str, Any]]) -> Iterator[Any]:
         """Carry a conversation out: yields batches of messages, then what it returns.
 
         Left early, its task is cancelled.
@@ -137,12 +143,12 @@ class Request:
                 else:
                     ask = cast(Ask, step)
                     self.took_rounds = True
-                    answer = yield from self._watch(ask.method, ask.params)
+                    answer = yield from self._send(ask.method, ask.params)
                 step = conversation.send(answer)
         except StopIteration as done:
             result: Dict[str, Any] = done.value
         except BaseException as exc:
-            if task_id is not None and self._cancels_tasks and not isinstance(exc, MCPServerError):
+            if task_id is not None and self._options.cancels_tasks and not isinstance(exc, MCPServerError):
                 self._cancel_task(task_id)
             raise
         finally:
@@ -152,102 +158,101 @@ class Request:
 
     def _tail(self) -> Optional[Waiter]:
         """A task's progress comes under the token of the request that made it, which is answered already."""
-        link = self._connection.live
-        if self._wants is None or self._token is None or link is None:
+        session = self._connection.live
+        if self._options.wants is None or self._token is None or session is None:
             return None
-        waiter = Waiter(self._token, self._wants)
-        link.dispatcher.expect(waiter)
+        waiter = Waiter(self._token, self._options.wants)
+        session.dispatcher.expect(waiter)
         return waiter
 
     def _cancel_task(self, task_id: str) -> None:
-        link = self._connection.live
-        if link is not None:
-            link.ask_soon("tasks/cancel", {"taskId": task_id})
+        session = self._connection.live
+        if session is not None:
+            ask_soon(session, "tasks/cancel", {"taskId": task_id})
 
     # One request of the operation
 
-    def ask(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
-        """The first result, complete or not."""
-        try:
-            for attempt in itertools.count():
-                link = self._connection.link(self._deadline)
-                error: MCPClientError
-                try:
-                    call = Call(link, method, params, self._deadline)
-                    self._token = self._token or call.id
-                    if self._started is not None:
-                        self._started(call)
-                    return call.result()
-                except MCPClientError as exc:
-                    error = exc
-                if not self._may_send_again(link, error, attempt):
-                    raise error
-        except MCPClientError as exc:
-            self._remember_earlier_attempts(exc)
-            raise
-        raise AssertionError("unreachable")
-
-    def _watch(
-        self, method: str, params: Optional[Mapping[str, Any]]
-    ) -> Generator[List[Message], None, Dict[str, Any]]:
-        """As ``_ask``, with what comes before the answer: yields batches, returns the result."""
+    def _send(self, method: str, params: Optional[Mapping[str, Any]]) -> Generator[List[Message], None, Dict[str, Any]]:
+        """Yield batches of messages as they come, and return the first result: the one loop that decides about sending
+        again.
+        """
         seen = False
+        error: MCPClientError
         try:
             for attempt in itertools.count():
-                link = self._connection.link(self._deadline)
-                call = Call(link, method, params, self._deadline, self._wants)
-                self._token = self._token or call.id
-                if self._started is not None:
-                    self._started(call)
-                error: MCPClientError
+                session = self._connection.session(self._deadline)
+                pending = self._request(session, method, params)
                 try:
-                    for batch in call.events():
+                    for batch in pending.events():
                         seen = True
                         yield batch
-                    return call.answer()
+                    return pending.answer()
                 except MCPClientError as exc:
                     error = exc
                 # What the caller has seen cannot be unseen: a second run would show it twice.
-                if seen or not self._may_send_again(link, error, attempt):
+                if seen or not self._may_send_again(session, error, attempt):
                     raise error
         except MCPClientError as exc:
-            self._remember_earlier_attempts(exc)
+            # That the last attempt was not sent says nothing of one before it that may have run.
+            if self._may_have_run and exc.outcome in ("not_sent", "refused"):
+                exc.outcome = "unknown"
             raise
         raise AssertionError("unreachable")
 
-    def _remember_earlier_attempts(self, error: MCPClientError) -> None:
-        """That the last attempt was not sent says nothing of one before it that may have run."""
-        if self._may_have_run and error.outcome in ("not_sent", "refused"):
-            error.outcome = "unknown"
+    def _request(self, session: Session, method: str, params: Optional[Mapping[str, Any]]) -> PendingRequest:
+        if session.offers_tasks and method == "tools/call" and params is not None:
+            params = self._as_demanded(params)
+        pending = PendingRequest(session, method, params, self._deadline, self._options.wants)
+        if self._token is None:
+            self._token = pending.id
+        if self._started is not None:
+            self._started(pending)
+        return pending
 
-    def _may_send_again(self, link: Link, error: MCPClientError, attempt: int) -> bool:
+    def _as_demanded(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The params of a tool call, which asks for a task where the tool cannot be called in any other way."""
+        if "task" in params:
+            return params
+        catalog = self._connection.catalog
+        if not catalog.is_known:
+            list_tools(self._connection, self._deadline)
+        return {**params, "task": {}} if catalog.task_support(params["name"]) == "required" else params
+
+    def _may_send_again(self, session: Session, error: MCPClientError, attempt: int) -> bool:
         """Whether a request that failed with ``error`` may be sent again: never when it may have run, unless the
         caller allows that. Waits before a server that is away is tried again, and forgets a session that the server
         has forgotten.
         """
         if isinstance(error, MCPServerError):
-            if attempt == 0 and not link.is_stateful:
-                if error.code == _HEADER_MISMATCH and self._relist is not None:
-                    self._relist(self._deadline)
+            if attempt == 0 and not session.is_stateful:
+                if error.code == _HEADER_MISMATCH:
+                    self._list_tools_anew()
                     return True
                 if error.code == _UNSUPPORTED_VERSION:
-                    link.give_up(error)  # what both speak is agreed on anew
+                    session.give_up(error)  # what both speak is agreed on anew
                     return True
             return False
         if isinstance(error, SessionExpiredError):
-            link.give_up(error)
-            return (self._repeatable or self._resend) and attempt == 0
+            session.give_up(error)
+            return (self._options.repeatable or self._options.retry) and attempt == 0
         if isinstance(error, (MCPTimeoutError, MCPClosedError, HTTPStatusError)):
             return False
-        if not isinstance(error, MCPConnectionError) or (error.outcome != "not_sent" and not self._resend):
+        if not isinstance(error, MCPConnectionError) or (error.outcome != "not_sent" and not self._options.retry):
             return False
         if error.outcome != "not_sent":
             self._may_have_run = True
-        if link.lost.is_set() and attempt == 0:
+        if session.lost.is_set() and attempt == 0:
             return True  # the next session waits as long as it must
         if error.outcome == "not_sent" and not error.transient:
             return False
         return self._connection.pause_before_retry(attempt, self._deadline)
+
+    def _list_tools_anew(self) -> None:
+        """What is known of a tool is out of date."""
+        cache = self._connection.cache
+        if cache is not None:
+            cache.forget("tools/list")
+        list_tools(self._connection, self._deadline)
 
     # What the server wants of us meanwhile
 
@@ -259,21 +264,18 @@ class Request:
             if not isinstance(method, str):
                 raise MCPProtocolError("the server wants input of an unknown kind", outcome="unknown")
             params = request.get("params")
-            refusal: Optional[Refusal] = None
-            try:
+            with replacing(Refusal, _cannot_give):
                 answers[key] = self._connection.handlers.answer(method, params if isinstance(params, dict) else {})
-            except Refusal as exc:
-                refusal = exc
-            if refusal is not None:
-                raise MCPProtocolError(
-                    f"the server wants input that this client cannot give: {refusal}", outcome="unknown"
-                )
         return answers
 
     def _pause(self, seconds: float) -> None:
         self._connection.pause(seconds, self._deadline)
         if self._deadline.expired:
             raise MCPTimeoutError(f"the task was not done within {self._deadline.timeout:g} s", outcome="unknown")
+
+
+def _cannot_give(refusal: Refusal) -> MCPProtocolError:
+    return MCPProtocolError(f"the server wants input that this client cannot give: {refusal}", outcome="unknown")
 
 
 def _reports(tail: Optional[Waiter], status: Optional[str], looks: int) -> Iterator[List[Message]]:
@@ -286,3 +288,59 @@ def _reports(tail: Optional[Waiter], status: Optional[str], looks: int) -> Itera
         batch.append(notification("notifications/progress", progress))
     if batch:
         yield batch
+
+
+# Lists: here, because an operation that meets a server whose tools have changed lists them anew.
+
+
+def fresh(connection: Connection, operation: Operation, method: str, params: Optional[Mapping[str, Any]]) -> Any:
+    """A result from the cache while it is fresh, else from the server."""
+    cache = connection.cache
+    if cache is None:
+        return operation.result(method, params)
+    result = cache.get(method, params)
+    if result is None:
+        changes = cache.changes
+        result = operation.result(method, params)
+        if not operation.took_rounds:
+            cache.put(method, params, result, changes)
+    return result
+
+
+def list_all(connection: Connection, method: str, field: str, model: Type[_T], deadline: Deadline) -> List[_T]:
+    """All items of a list, all pages, as models.
+
+    Parameters:
+        field: the key of the items in each result.
+    """
+    cache = connection.cache
+    try:
+        items = _pages(connection, method, field, deadline)
+    except MCPServerError:
+        # The cursor of a page that was kept may lead nowhere any more (2026-07-28, Caching, Pagination).
+        if cache is None or not cache.forget(method):
+            raise
+        items = _pages(connection, method, field, deadline)
+    return [read(model, item, method, connection) for item in items]
+
+
+def _pages(connection: Connection, method: str, field: str, deadline: Deadline) -> List[Any]:
+    operation = Operation(connection, deadline, READ_ONLY)
+    pages = list_pages(method, field)
+    items: List[Any] = []
+    try:
+        ask = next(pages)
+        while True:
+            ask = pages.send(fresh(connection, operation, ask.method, ask.params))
+    except StopIteration as done:
+        items = done.value
+    return items
+
+
+def list_tools(connection: Connection, deadline: Deadline) -> List[Any]:
+    """All tools of the server that can be used; the catalog learns of them."""
+    from ..protocol.types import Tool
+
+    tools = list_all(connection, "tools/list", "tools", Tool, deadline)
+    session = connection.session(deadline)
+    return connection.catalog.learn(tools, mirrors=not session.is_stateful and session.transport.has_headers)

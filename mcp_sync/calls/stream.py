@@ -6,45 +6,23 @@ Runs on: the thread that iterates; ``cancel`` on any.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Type, Union
 
 from ..concurrency.deadline import Deadline
-from ..errors import MCPCancelledError, MCPClientError, MCPConnectionError, StreamLostError, ToolError
-from ..protocol.messages import Message
+from ..errors import MCPCancelledError, MCPClientError, MCPConnectionError, StreamLostError
 from ..session.connection import Connection
 from ..session.handlers import event_of
-from ..session.pending import Call
-from .operation import Request
+from ..session.pending import PendingRequest
+from .asking import ToolCall
+from .operation import Operation
+from .reading import read_tool_result
 
 if TYPE_CHECKING:
     from ..protocol.types import CallToolResult, LogMessage, Notification, Progress
 
     StreamEvent = Union[Progress, LogMessage, Notification, CallToolResult]
 
-__all__ = ["ToolStream", "read_tool_result"]
-
-
-def read_tool_result(
-    result: Dict[str, Any], name: str, server: str, raise_on_error: bool, read: Callable[..., Any]
-) -> CallToolResult:
-    """The result of ``tools/call`` as a model.
-
-    Raises:
-        ToolError: it says ``isError``, and ``raise_on_error`` is set.
-        MCPProtocolError: it has a wrong shape.
-    """
-    from ..protocol.types import CallToolResult
-
-    model: CallToolResult = read(CallToolResult, result, "tools/call")
-    if raise_on_error and model.is_error:
-        text = model.text or "the server gives no reason"
-        raise ToolError(
-            f"the tool {name!r} failed: {text if len(text) <= 1000 else text[:997] + '...'}",
-            result=model,
-            method="tools/call",
-            server=server,
-        )
-    return model
+__all__ = ["ToolStream"]
 
 
 class ToolStream:
@@ -57,36 +35,16 @@ class ToolStream:
 
     One thread iterates. A stream that breaks raises ``StreamLostError`` (both an MCPStreamError and an
     MCPConnectionError).
+
+    Attributes:
+        events_received: how many events have come, the result not counted.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        name: str,
-        params: Dict[str, Any],
-        timeout: float,
-        *,
-        raise_on_error: bool,
-        repeatable: bool,
-        resend: bool,
-        on_progress: Optional[Callable[[Progress], object]],
-        relist: Callable[[Deadline], object],
-        read: Callable[..., Any],
-        prepare: Callable[[Dict[str, Any], Deadline], Dict[str, Any]],
-    ) -> None:
-        self._prepare = prepare
+    def __init__(self, connection: Connection, call: ToolCall) -> None:
         self._connection = connection
-        self._name = name
-        self._params = params
-        self._timeout = timeout
-        self._raise_on_error = raise_on_error
-        self._repeatable = repeatable
-        self._resend = resend
-        self._on_progress = on_progress
-        self._relist = relist
-        self._read = read
-        self._deadline: Optional[Deadline] = None
-        self._call: Optional[Call] = None
+        self._call = call
+        # The request of now.
+        self._request: Optional[PendingRequest] = None
         self._events: Optional[Iterator[StreamEvent]] = None
         self._result: Optional[CallToolResult] = None
         self._error: Optional[MCPClientError] = None
@@ -123,7 +81,7 @@ class ToolStream:
 
     def _broken(self, cause: MCPConnectionError) -> MCPClientError:
         error = StreamLostError(
-            f"the stream of {self._name!r} broke after {self.events_received} events: {cause.message}",
+            f"the stream of {self._call.name!r} broke after {self.events_received} events: {cause.message}",
             events_received=self.events_received,
         )
         error.__cause__ = cause
@@ -138,43 +96,33 @@ class ToolStream:
     def _run(self) -> Iterator[StreamEvent]:
         from ..protocol.types import Progress
 
-        self._deadline = deadline = Deadline(self._timeout)
+        call = self._call
+        deadline = Deadline(call.timeout)
         if self._cancelled:
             raise MCPCancelledError("the call was cancelled before it was sent", outcome="not_sent")
-        request = Request(
-            self._connection,
-            deadline,
-            wants="all",
-            repeatable=self._repeatable,
-            resend=self._resend,
-            started=self._started,
-            relist=self._relist,
-        )
-        batches = request.events("tools/call", self._prepare(self._params, deadline))
+        operation = Operation(self._connection, deadline, call.options(self._connection, "all"), self._started)
+        steps = operation.steps("tools/call", call.params)
         result: Dict[str, Any] = {}
         try:
-            for batch in batches:
-                if isinstance(batch, dict):
-                    result = batch
+            for step in steps:
+                if isinstance(step, dict):
+                    result = step
                     break
-                messages: List[Message] = batch
-                for message in messages:
+                for message in step:
                     event = event_of(message)
                     self.events_received += 1
-                    if self._on_progress is not None and isinstance(event, Progress):
-                        self._on_progress(event)
+                    if call.on_progress is not None and isinstance(event, Progress):
+                        call.on_progress(event)
                     yield event
         finally:
-            batches.close()  # type: ignore[attr-defined]  # it is a generator: closing it cancels the call
-        self._result = read_tool_result(
-            result, self._name, self._connection.server.public, self._raise_on_error, self._read
-        )
+            steps.close()  # closing it before its end cancels the call
+        self._result = read_tool_result(result, call.name, self._connection, call.raise_on_error)
         yield self._result
 
-    def _started(self, call: Call) -> None:
-        self._call = call
+    def _started(self, request: PendingRequest) -> None:
+        self._request = request
         if self._cancelled:
-            call.cancel()
+            request.cancel()
 
     @property
     def result(self) -> CallToolResult:
@@ -195,9 +143,9 @@ class ToolStream:
         Any thread; does not block; harmless after the end.
         """
         self._cancelled = True
-        call = self._call
-        if call is not None:
-            call.cancel()
+        request = self._request
+        if request is not None:
+            request.cancel()
 
     @property
     def cancelled(self) -> bool:
@@ -232,4 +180,4 @@ class ToolStream:
             if self._events is not None
             else "not started"
         )
-        return f"<ToolStream {self._name!r}, {state}, {self.events_received} events>"
+        return f"<ToolStream {self._call.name!r}, {state}, {self.events_received} events>"

@@ -5,18 +5,20 @@ Runs on: the caller's threads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
-from ..concurrency.deadline import Deadline
+from ..concurrency.deadline import Deadline, check_timeout
+from ..concurrency.forks import notice
+from ..protocol.messages import is_complete, task_in
 from ..protocol.rounds import follow
 from ..session.connection import Connection
-from .operation import Request
-from .stream import read_tool_result
+from .operation import READ_ONLY, Operation, Options, list_tools
+from .reading import read, read_tool_result
 
 if TYPE_CHECKING:
     from ..protocol.types import CallToolResult, GetTaskResult
 
-__all__ = ["TaskHandle"]
+__all__ = ["TaskHandle", "submit_task"]
 
 
 class TaskHandle:
@@ -34,19 +36,19 @@ class TaskHandle:
         self,
         connection: Connection,
         name: str,
-        timeout: Callable[[Optional[float]], Deadline],
-        read: Callable[..., Any],
         *,
         task: Optional[Mapping[str, Any]] = None,
         result: Optional[Dict[str, Any]] = None,
     ) -> None:
         self._connection = connection
         self._name = name
-        self._timeout = timeout
-        self._read = read
         self._task = task
         self._result = result
         self.task_id: Optional[str] = None if task is None else str(task.get("taskId"))
+
+    def _deadline(self, timeout: Optional[float]) -> Deadline:
+        notice()
+        return Deadline(self._connection.config.timeout if timeout is None else check_timeout(timeout))
 
     def status(self, timeout: Optional[float] = None) -> Optional[GetTaskResult]:
         """Ask how the task is; None where the server answered at once."""
@@ -54,11 +56,9 @@ class TaskHandle:
 
         if self.task_id is None:
             return None
-        request = Request(self._connection, self._timeout(timeout), repeatable=True)
-        state: GetTaskResult = self._read(
-            GetTaskResult, request.ask("tasks/get", {"taskId": self.task_id}), "tasks/get"
-        )
-        return state
+        operation = Operation(self._connection, self._deadline(timeout), READ_ONLY)
+        answer = operation.first_result("tasks/get", {"taskId": self.task_id})
+        return read(GetTaskResult, answer, "tasks/get", self._connection)
 
     def result(self, timeout: Optional[float] = None, *, raise_on_error: bool = True) -> CallToolResult:
         """Wait for the task to end.
@@ -69,19 +69,53 @@ class TaskHandle:
         """
         result = self._result
         if result is None:
-            deadline = self._timeout(timeout)
-            request = Request(self._connection, deadline, repeatable=True, cancels_tasks=False)
-            is_session_bound = self._connection.link(deadline).is_stateful
-            for step in request.drive(follow(self._task or {"taskId": self.task_id}, is_session_bound)):
+            deadline = self._deadline(timeout)
+            operation = Operation(self._connection, deadline, Options(repeatable=True, cancels_tasks=False))
+            is_session_bound = self._connection.session(deadline).is_stateful
+            for step in operation.follow(follow(self._task or {"taskId": self.task_id}, is_session_bound)):
                 if isinstance(step, dict):
                     result = step
             self._result = result
-        return read_tool_result(result or {}, self._name, self._connection.server.public, raise_on_error, self._read)
+        return read_tool_result(result or {}, self._name, self._connection, raise_on_error)
 
     def cancel(self, timeout: Optional[float] = None) -> None:
         """Ask the server to stop the task; it need not."""
         if self.task_id is not None and self._result is None:
-            Request(self._connection, self._timeout(timeout)).ask("tasks/cancel", {"taskId": self.task_id})
+            operation = Operation(self._connection, self._deadline(timeout))
+            operation.first_result("tasks/cancel", {"taskId": self.task_id})
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self._name!r}, {self.task_id or 'answered'}>"
+
+
+def submit_task(connection: Connection, params: Dict[str, Any], ttl: Optional[float], deadline: Deadline) -> TaskHandle:
+    """Call a tool as a task, where the server offers that.
+
+    Parameters:
+        ttl: seconds that the server should keep the result; None leaves it to the server.
+    """
+    params = _as_task(connection, params, ttl, deadline)
+    name = str(params["name"])
+    operation = Operation(connection, deadline)
+    first = operation.first_result("tools/call", params)
+    task = task_in(first)
+    if task is not None:
+        return TaskHandle(connection, name, task=task)
+    if not is_complete(first):
+        for step in operation.steps("tools/call", params, first):
+            first = step if isinstance(step, dict) else first
+    return TaskHandle(connection, name, result=first)
+
+
+def _as_task(
+    connection: Connection, params: Dict[str, Any], ttl: Optional[float], deadline: Deadline
+) -> Dict[str, Any]:
+    """The params of a call that asks for a task, where the revision has the caller ask and the server can."""
+    if not connection.session(deadline).offers_tasks:
+        return params
+    catalog = connection.catalog
+    if catalog.task_support(params["name"]) is None:
+        list_tools(connection, deadline)
+    if catalog.task_support(params["name"]) is None:
+        return params
+    return {**params, "task": {} if ttl is None else {"ttl": int(ttl * 1000)}}

@@ -1,7 +1,7 @@
 """Closing from any place at any moment: the work is done on a thread of its own, and the caller only waits for it. And
 what the program's end means for threads that are still calling.
 
-Runs on: ``end`` on any thread, inside a signal handler or a finalizer too; the work on a daemon thread.
+Runs on: ``close_in_background`` on any thread, inside a signal handler or a finalizer too; the work on a daemon thread.
 
 Python runs signal handlers and finalizers between any two steps of a thread, also where that holds a lock of ours, or
 of an Event, a Queue or urllib3's pool. To wait for such a lock there is to wait for ever: who holds it goes on when the
@@ -20,7 +20,7 @@ from typing import Callable, Optional
 
 from .deadline import Deadline
 
-__all__ = ["begin_exit", "end", "stay_at_exit"]
+__all__ = ["begin_exit", "close_in_background", "stay_at_exit"]
 
 # How long somebody who may have interrupted code of ours waits: it may hold what the work waits for.
 _INTERRUPTING_SECONDS = 0.5
@@ -53,7 +53,7 @@ def stay_at_exit() -> None:
             time.sleep(_STAY_SECONDS)
 
 
-def end(work: Callable[[], None], deadline: Deadline) -> None:
+def close_in_background(work: Callable[[], None], deadline: Deadline) -> None:
     """Do ``work``; return when it is done or the deadline has passed."""
     done = _thread.allocate_lock()
     done.acquire()

@@ -1,48 +1,45 @@
-"""An event that a signal handler may set.
+"""An event that a signal handler may set, and the condition in it, which an interrupt cannot leave locked.
 
 Runs on: any thread, inside a signal handler or a finalizer too.
+
+Every lock of the package is a ``threading.RLock``: a signal handler, or a finalizer that the collector runs, may call
+the client in the middle of what the lock guards, on the thread that holds it. What is guarded is short, and whole
+before and after each step.
+
+Entering a ``threading.Condition`` is two steps, a method of the condition's and one of its lock's, and a
+KeyboardInterrupt between them leaves the lock held for ever. A lock of the interpreter's is taken by ``with`` in one.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import List, Optional
+from typing import Any
 
-__all__ = ["Event"]
+__all__ = ["Condition", "Event"]
+
+_Enter: Any = property(lambda condition: condition._lock.__enter__)
+_Exit: Any = property(lambda condition: condition._lock.__exit__)
+
+
+class Condition(threading.Condition):
+    """A ``threading.Condition`` over a re-entrant lock, entered in one step: ``with`` is handed the lock's own
+    methods.
+    """
+
+    __enter__ = _Enter
+    __exit__ = _Exit
+
+    def __init__(self) -> None:
+        super().__init__(threading.RLock())
 
 
 class Event(threading.Event):
-    """A ``threading.Event`` that may be set in the middle of its own ``wait`` and ``set``, by what interrupts them.
+    """A ``threading.Event`` whose condition is re-entrant, and is not left locked by an interrupt.
 
-    The standard library's would wait for a lock that the interrupted code holds, and with a re-entrant one ``wait``
-    could miss what was set after it had looked. Here no lock is held: ``wait`` adds its own to the list and looks at
-    the flag after that, and ``set`` sets the flag before it looks at the list.
+    So a signal handler may set the event that the code it interrupts is about to wait for, and a KeyboardInterrupt
+    does not keep other threads from setting it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._flag = False
-        # One for each thread that waits, held until the event is set. Adding, removing and copying are one step each.
-        self._waiting: List[threading.Lock] = []
-
-    def set(self) -> None:
-        """Wake every thread that waits, and let none wait until ``clear()``."""
-        self._flag = True
-        for lock in self._waiting.copy():
-            try:
-                lock.release()
-            except RuntimeError:
-                pass  # it was set twice before its thread was awake
-
-    def wait(self, timeout: Optional[float] = None) -> bool:
-        """Wait until it is set, for so many seconds at most. Returns whether it was."""
-        if self._flag:
-            return True
-        lock = threading.Lock()
-        lock.acquire()
-        self._waiting.append(lock)
-        try:
-            # As a timeout, -1 means for ever.
-            return self._flag or lock.acquire(timeout=-1 if timeout is None else max(timeout, 0)) or self._flag
-        finally:
-            self._waiting.remove(lock)
+        self._cond = Condition()

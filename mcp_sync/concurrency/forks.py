@@ -126,12 +126,13 @@ def _attributes(item: object) -> Iterator[Tuple[str, Any]]:
 
 def _held_by(value: Any) -> Iterator[Any]:
     """The objects that an attribute leads to: itself, what a container holds, whose method it is."""
+    held: Tuple[Any, ...] = (value,)
     if isinstance(value, _CONTAINERS):
-        yield from list(value.values() if isinstance(value, dict) else value)
+        held = tuple(value.values() if isinstance(value, dict) else value)
     elif isinstance(value, functools.partial):
-        yield from (value.func, *value.args)
-    else:
-        yield value.__self__ if isinstance(value, types.MethodType) else value
+        held = (value.func, *value.args)
+    for item in held:
+        yield item.__self__ if isinstance(item, types.MethodType) else item
 
 
 def _fresh(value: Any) -> Any:

@@ -13,8 +13,7 @@ import logging
 import threading
 from typing import Callable, Deque, Set
 
-from .events import Event
-from .locks import Condition
+from .events import Condition, Event
 
 __all__ = ["Workers"]
 

@@ -6,7 +6,7 @@ Runs on: the thread that opens a session.
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Generator, Mapping, Optional, TypeVar, cast
 
 from ..concurrency.deadline import Deadline
 from ..errors import (
@@ -20,15 +20,18 @@ from ..errors import (
     MCPServerError,
     MCPTimeoutError,
     SessionExpiredError,
+    replacing,
 )
-from ..protocol.conversations import Negotiated, discover, initialize, mutual
+from ..protocol.conversations import Agree, Ask, Negotiated, Tell, discover, initialize, mutual
 from ..protocol.revisions import NEWEST, REVISIONS, Revision
 from ..session.connection import Connection
-from ..session.session import Link
+from ..session.pending import ask
+from ..session.session import Session
 
 __all__ = ["NO_STREAMABLE_HTTP", "UNSUPPORTED_VERSION", "Asking", "agree_without_handshake", "handshake"]
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 # Errors that only a server of the stateless kind gives (2026-07-28, Error Codes).
 UNSUPPORTED_VERSION = -32022
@@ -39,41 +42,42 @@ NO_STREAMABLE_HTTP = frozenset({400, 404, 405, 406, 410, 415, 422, 501})
 _PROBE_SHARE = 0.4
 _PROBE_SECONDS = 10.0
 
-# How a request is made, where not by ``Link.call``: given method and params, returns the result.
+# How a request is made: given method and params, returns the result.
 Asking = Callable[[str, Optional[Mapping[str, Any]]], Dict[str, Any]]
 
 
 def agree_without_handshake(
     connection: Connection,
-    link: Link,
+    session: Session,
     deadline: Deadline,
     is_modern: Optional[bool],
-    ask: Optional[Asking] = None,
+    asking: Optional[Asking] = None,
 ) -> bool:
     """Ask a server of the stateless kind what it speaks.
 
     False where it is of the other kind, or that is what is wanted.
 
     Parameters:
-        ask: how the question is put to a server that may be of either kind.
+        is_modern: whether it is of the stateless kind, where that is known from before.
+        asking: how the question is put to a server that may be of either kind.
     """
     version = connection.config.protocol_version
     if version is not None and REVISIONS[version].has_handshake:
-        link.because = "protocol_version= says so"
+        session.because = "protocol_version= says so"
         return False
     if is_modern is False:
-        link.because = link.because or "it did so before"
+        session.because = session.because or "it did so before"
         return False
-    must = is_modern or version is not None
+    must = bool(is_modern) or version is not None
     probe = deadline if must else deadline.sooner(min(_PROBE_SECONDS, deadline.remaining * _PROBE_SHARE))
-    question = _Probe(connection, link, version, probe, None if must else ask)
-    negotiated = question.negotiated(bool(must))
+    question = _Probe(connection, session, probe, None if must else asking)
+    negotiated = question.negotiated(must)
     if negotiated is not None:
-        link.because = "it answers server/discover"
-        link.agree(negotiated)
-        _tell(connection, link, negotiated)
+        session.because = "it answers server/discover"
+        session.agree(negotiated)
+        _log_agreement(connection, session, negotiated)
         return True
-    link.because = question.because
+    session.because = question.because
     if version is not None:
         raise MCPHandshakeError(f"the server does not speak protocol revision {version}", outcome="not_sent")
     if deadline.expired:
@@ -81,41 +85,60 @@ def agree_without_handshake(
     return False
 
 
-def handshake(connection: Connection, link: Link, deadline: Deadline, ask: Optional[Asking] = None) -> None:
-    """Initialize the session of ``link``.
+def handshake(connection: Connection, session: Session, deadline: Deadline, asking: Optional[Asking] = None) -> None:
+    """Initialize ``session``.
 
     Parameters:
-        ask: how ``initialize`` is asked.
+        asking: how ``initialize`` is asked, where not as any request.
 
     Raises:
         MCPHandshakeError: the server does not take it.
     """
     config = connection.config
     conversation = initialize(config.protocol_version, config.client_info, connection.capabilities())
-    negotiated = _carefully(lambda: link.drive(conversation, deadline, ask))
-    _tell(connection, link, negotiated)
+    with replacing(MCPClientError, _as_handshake_error):
+        negotiated = _converse(session, conversation, deadline, asking)
+    _log_agreement(connection, session, negotiated)
 
 
-def _tell(connection: Connection, link: Link, negotiated: Negotiated) -> None:
+def _converse(
+    session: Session, conversation: Generator[Any, Any, _T], deadline: Deadline, asking: Optional[Asking]
+) -> _T:
+    """Carry a conversation out in ``session``."""
+    try:
+        step = next(conversation)
+        while True:
+            answer: Any = None
+            if isinstance(step, Tell):
+                session.tell(step.method, None, deadline)
+            elif isinstance(step, Agree):
+                session.agree(step.negotiated)
+            else:
+                method, params = cast(Ask, step)
+                answer = ask(session, method, params, deadline) if asking is None else asking(method, params)
+            step = conversation.send(answer)
+    except StopIteration as done:
+        return cast(_T, done.value)
+
+
+def _log_agreement(connection: Connection, session: Session, negotiated: Negotiated) -> None:
     _log.debug(
         "%s speaks %s over %s, because %s",
-        connection.server.public,
+        connection.target.public,
         negotiated.revision.version,
-        link.transport.name,
-        link.because,
+        session.transport.name,
+        session.because,
     )
 
 
 class _Probe:
     """The question to a server whether it is of the stateless kind (2026-07-28, Versioning, Backward Compatibility)."""
 
-    def __init__(
-        self, connection: Connection, link: Link, version: Optional[str], deadline: Deadline, ask: Optional[Asking]
-    ) -> None:
-        self._ask = ask
+    def __init__(self, connection: Connection, session: Session, deadline: Deadline, asking: Optional[Asking]) -> None:
+        self._asking = asking
         self._connection = connection
-        self._link = link
-        self._version = version
+        self._session = session
+        self._version = connection.config.protocol_version
         self._deadline = deadline
         # The server did not answer.
         self.silence: Optional[MCPTimeoutError] = None
@@ -133,10 +156,10 @@ class _Probe:
         for _ in range(2):
             if revision is None:
                 break
-            self._link.speak(self._connection.stamp_for(revision))
-            error: MCPClientError
+            self._session.speak(revision)
+            error: MCPServerError
             try:
-                return self._link.drive(discover(self._version), self._deadline, self._ask)
+                return _converse(self._session, discover(self._version), self._deadline, self._asking)
             except MCPServerError as exc:
                 error = exc
             except (HTTPStatusError, MCPProtocolError, MCPTimeoutError) as exc:
@@ -163,23 +186,18 @@ def _says_legacy(error: MCPClientError) -> bool:
     return True
 
 
-def _carefully(handshake: Callable[[], Negotiated]) -> Negotiated:
-    """Do the handshake, with what goes wrong in it named as that."""
-    error: MCPClientError
-    try:
-        return handshake()
-    except SessionExpiredError as exc:
-        # Nothing expired: the endpoint that the server named was never there.
-        error = _handshake_error(exc)
-    except (HTTPStatusError, MCPHandshakeError, MCPClosedError) as exc:
-        error = exc
-    except MCPConnectionError as exc:
-        error = exc if exc.outcome == "not_sent" else _handshake_error(exc)
-    except MCPClientError as exc:
+def _as_handshake_error(exc: MCPClientError) -> MCPClientError:
+    """What goes wrong in a handshake, named as that."""
+    error = exc
+    if isinstance(exc, SessionExpiredError):
+        error = _handshake_error(exc)  # nothing expired: the endpoint that the server named was never there
+    elif isinstance(exc, (HTTPStatusError, MCPHandshakeError, MCPClosedError)):
+        pass
+    elif not isinstance(exc, MCPConnectionError) or exc.outcome != "not_sent":
         error = _handshake_error(exc)
     # No call was made: a handshake can always be tried again.
     error.outcome = "not_sent"
-    raise error
+    return error
 
 
 def _handshake_error(cause: MCPClientError) -> MCPHandshakeError:

@@ -30,7 +30,7 @@ from ..errors import (
 from ..protocol.revisions import REVISIONS
 from ..protocol.urls import public_url
 from ..session.connection import Connection
-from ..session.session import Link
+from ..session.session import Session
 from ..session.target import Command
 from .handshake import NO_STREAMABLE_HTTP, agree_without_handshake, handshake
 
@@ -96,13 +96,13 @@ class Opener:
 
         return HTTP(connection.config, url, self._auth, self._headers, self._session)
 
-    def __call__(self, connection: Connection, deadline: Deadline) -> Link:
+    def __call__(self, connection: Connection, deadline: Deadline) -> Session:
         """Open a session.
 
         Raises:
             MCPConnectionError, MCPTimeoutError, MCPClosedError: there is none; nothing is left open.
         """
-        server = connection.server
+        server = connection.target
         if isinstance(server, Command):
             return self._open_command(connection, server, deadline)
         if connection.config.transport == "stdio":
@@ -116,17 +116,17 @@ class Opener:
             except (HTTPStatusError, MCPHandshakeError) as exc:
                 if isinstance(exc, AuthorizationError) or may_pass(exc) or deadline.expired:
                     raise
-                _log.debug("%s is not what it was: %s", connection.server.public, exc)
+                _log.debug("%s is not what it was: %s", connection.target.public, exc)
                 with _memory_lock:
                     _memory.pop(key, None)
                 connection.discard()
-        link, found = self._search(connection, server.urls, deadline)
+        session, found = self._search(connection, server.urls, deadline)
         self._remember(key, found)
-        return link
+        return session
 
     # HTTP
 
-    def _search(self, connection: Connection, urls: List[str], deadline: Deadline) -> Tuple[Link, _Found]:
+    def _search(self, connection: Connection, urls: List[str], deadline: Deadline) -> Tuple[Session, _Found]:
         missing: List[str] = []
         error: MCPClientError = MCPUsageError("there is no URL to look at", outcome="not_sent")
         for url in urls:
@@ -151,15 +151,15 @@ class Opener:
             error.__cause__ = last
         raise error
 
-    def _try(self, connection: Connection, url: str, deadline: Deadline) -> Tuple[Link, _Found]:
+    def _try(self, connection: Connection, url: str, deadline: Deadline) -> Tuple[Session, _Found]:
         """Find out what is at ``url``."""
         wanted = connection.config.transport
         if wanted == "sse":
             return self._open_sse(connection, url, deadline, "transport= says so"), _Found(url, "sse", False)
         refused: MCPClientError
         try:
-            link = self._open_http(connection, url, deadline)
-            return link, _Found(url, "http", not link.is_stateful)
+            session = self._open_http(connection, url, deadline)
+            return session, _Found(url, "http", not session.is_stateful)
         except (HTTPStatusError, MCPHandshakeError) as exc:
             refused = exc
         if wanted == "http" or not _may_be_sse(refused):
@@ -176,12 +176,12 @@ class Opener:
         # Of two refusals the one that says more: a POST that is answered with something else than "not here".
         raise refused if _nothing_there(error) and not _nothing_there(refused) else error
 
-    def _open_found(self, connection: Connection, found: _Found, deadline: Deadline) -> Link:
+    def _open_found(self, connection: Connection, found: _Found, deadline: Deadline) -> Session:
         if found.transport == "sse":
             return self._open_sse(connection, found.url, deadline, "it did so before")
         return self._open_http(connection, found.url, deadline, found.is_modern)
 
-    def _open_sse(self, connection: Connection, url: str, deadline: Deadline, because: str) -> Link:
+    def _open_sse(self, connection: Connection, url: str, deadline: Deadline, because: str) -> Session:
         from ..transports.http_sse import HTTPSSETransport
 
         # Never a probe here: an unknown method ends the session of old servers.
@@ -189,50 +189,46 @@ class Opener:
         if version is not None and not REVISIONS[version].has_handshake:
             raise MCPHandshakeError(f"HTTP+SSE cannot carry protocol revision {version}", outcome="not_sent")
         http = self.http(connection, url)
-        link = connection.new_link(lambda sink: HTTPSSETransport(http, url, connection.config, sink))
-        link.because = because
-        link.transport.open(deadline)
-        handshake(connection, link, deadline)
-        return link
+        session = connection.new_session(lambda sink: HTTPSSETransport(http, url, connection.config, sink))
+        session.because = because
+        session.open(deadline)
+        handshake(connection, session, deadline)
+        return session
 
     def _open_http(
         self, connection: Connection, url: str, deadline: Deadline, is_modern: Optional[bool] = None
-    ) -> Link:
+    ) -> Session:
         from ..transports.streamable_http import StreamableHTTPTransport
 
         http = self.http(connection, url)
 
-        def new_link() -> Link:
-            return connection.new_link(lambda sink: StreamableHTTPTransport(http, url, connection.config, sink))
-
-        link = new_link()
-        if agree_without_handshake(connection, link, deadline, is_modern):
-            return link
-        link.stamp = None
-        link.transport.agree({}, stateful=True)
-        handshake(connection, link, deadline)
-        if link.transport.session_id is not None:
-            link.open_get_stream(deadline)
-            if connection.handlers.answers_anything:
-                link.wait_for_get_stream(deadline.sooner(_GET_STREAM_SECONDS))
-        return link
+        session = connection.new_session(lambda sink: StreamableHTTPTransport(http, url, connection.config, sink))
+        if agree_without_handshake(connection, session, deadline, is_modern):
+            return session
+        session.stamp = None
+        session.transport.agree({}, stateful=True)
+        handshake(connection, session, deadline)
+        if session.transport.session_id is not None:
+            # What the server asks for during the first call would come on it.
+            session.listen(deadline, wait=_GET_STREAM_SECONDS if connection.handlers.answers_anything else 0.0)
+        return session
 
     # stdio
 
-    def _open_command(self, connection: Connection, server: Command, deadline: Deadline) -> Link:
+    def _open_command(self, connection: Connection, server: Command, deadline: Deadline) -> Session:
         if connection.config.transport not in ("auto", "stdio"):
             raise MCPUsageError(
                 f'transport="{connection.config.transport}" needs a URL, not a command', outcome="not_sent"
             )
-        from .stdio_probe import start
+        from .stdio_probe import start_server
 
         key = "\0".join([*server.argv, str(connection.config.protocol_version), str(connection.config.cwd)])
         with _memory_lock:
             # Forgotten until it has shown to hold: the next attempt after a failure finds out anew.
             found = _memory.pop(key, None)
-        link = start(connection, server, deadline, None if found is None else found.is_modern)
-        self._remember(key, _Found(server.public, "stdio", not link.is_stateful))
-        return link
+        session = start_server(connection, server, deadline, None if found is None else found.is_modern)
+        self._remember(key, _Found(server.public, "stdio", not session.is_stateful))
+        return session
 
     def _remember(self, key: str, found: _Found) -> None:
         with _memory_lock:

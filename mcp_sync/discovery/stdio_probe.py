@@ -24,13 +24,14 @@ from ..errors import MCPClientError, MCPConnectionError, MCPHandshakeError, MCPS
 from ..protocol.conversations import Ask, initialize
 from ..protocol.messages import Message, RequestId, request, result_of, shown
 from ..session.connection import Connection
-from ..session.session import Link
+from ..session.pending import ask
+from ..session.session import Session
 from ..session.target import Command
 from ..session.waiter import Waiter
 from ..transports.stdio.transport import StdioTransport
 from .handshake import UNSUPPORTED_VERSION, agree_without_handshake, handshake
 
-__all__ = ["start"]
+__all__ = ["start_server"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,11 +45,11 @@ _LAST_CHANCE = 8.0
 _LAST_CHANCE_SHARE = 0.4
 # How often we look whether it has read.
 _TICK = 0.05
-# How long the word of a server's end may take to get around.
-_NEWS_SECONDS = 1.0
+# How long it may take until the end of a server is known everywhere.
+_LOST_SECONDS = 1.0
 
 
-def start(connection: Connection, server: Command, deadline: Deadline, is_modern: Optional[bool]) -> Link:
+def start_server(connection: Connection, server: Command, deadline: Deadline, is_modern: Optional[bool]) -> Session:
     """Start ``server``, and agree with it on a revision.
 
     Parameters:
@@ -57,82 +58,82 @@ def start(connection: Connection, server: Command, deadline: Deadline, is_modern
     Raises:
         MCPConnectionError, MCPTimeoutError, MCPClosedError: there is no session.
     """
-    link, transport = _launch(connection, server, deadline)
-    first = _Talk(connection, link, transport, deadline)
-    talk: Optional[_Talk] = first
+    session, transport = _launch(connection, server, deadline)
+    first = _FirstExchange(connection, session, transport, deadline)
+    exchange: Optional[_FirstExchange] = first
     died = False
     try:
-        if agree_without_handshake(connection, link, deadline, is_modern, first.discover):
+        if agree_without_handshake(connection, session, deadline, is_modern, first.discover):
             first.end()
-            return link
+            return session
     except MCPConnectionError as exc:
         is_settled = is_modern or connection.config.protocol_version is not None or isinstance(exc, MCPHandshakeError)
-        if is_settled or not link.lost.wait(min(_NEWS_SECONDS, deadline.remaining)):
+        if is_settled or not session.lost.wait(min(_LOST_SECONDS, deadline.remaining)):
             raise
         _log.debug("%s did not survive server/discover: %s", server.public, exc)
         died = True
-    if died or first.probe_is_open or link.lost.is_set():
+    if died or first.probe_is_open or session.lost.is_set():
         connection.discard()
-        because = link.because or "it did not survive server/discover"
-        link, talk = _launch(connection, server, deadline)[0], None
-        link.because = because
-    link.stamp = None
+        because = session.because or "it did not survive server/discover"
+        session, exchange = _launch(connection, server, deadline)[0], None
+        session.because = because
+    session.stamp = None
     refused: Optional[MCPHandshakeError] = None
     try:
-        handshake(connection, link, deadline, None if talk is None else talk.initialize)
+        handshake(connection, session, deadline, None if exchange is None else exchange.initialize)
     except MCPHandshakeError as exc:
         cause = exc.__cause__
         if not isinstance(cause, MCPServerError) or cause.code != UNSUPPORTED_VERSION:
             raise
         refused = exc
     # It does speak the stateless revisions, whatever became of the probe.
-    if refused is not None and not agree_without_handshake(connection, link, deadline, True):
+    if refused is not None and not agree_without_handshake(connection, session, deadline, True):
         raise refused
-    return link
+    return session
 
 
-def _launch(connection: Connection, server: Command, deadline: Deadline) -> Tuple[Link, StdioTransport]:
+def _launch(connection: Connection, server: Command, deadline: Deadline) -> Tuple[Session, StdioTransport]:
     made = []
 
     def make(sink: Any) -> StdioTransport:
         made.append(StdioTransport(server.argv, connection.config, sink))
         return made[0]
 
-    link = connection.new_link(make)
-    link.transport.open(deadline)
-    return link, made[0]
+    session = connection.new_session(make)
+    session.open(deadline)
+    return session, made[0]
 
 
 class _Pending(Waiter):
     """One of several answers that are waited for at once."""
 
-    def __init__(self, id: RequestId, news: Event) -> None:
+    def __init__(self, id: RequestId, changed: Event) -> None:
         super().__init__(id)
-        self._news = news
+        self._changed = changed
 
     def settle(self, answer: Message) -> None:
         super().settle(answer)
-        self._news.set()
+        self._changed.set()
 
     def fail(self, failure: Callable[[], MCPClientError]) -> None:
         super().fail(failure)
-        self._news.set()
+        self._changed.set()
 
 
-class _Talk:
-    """The first words with a server of unknown kind.
+class _FirstExchange:
+    """The first requests to a server of unknown kind: the probe, and ``initialize`` where the probe is not answered.
 
     Attributes:
         probe_is_open: the probe was never answered.
     """
 
-    def __init__(self, connection: Connection, link: Link, transport: StdioTransport, deadline: Deadline) -> None:
+    def __init__(self, connection: Connection, session: Session, transport: StdioTransport, deadline: Deadline) -> None:
         self._connection = connection
-        self._link = link
+        self._session = session
         self._transport = transport
         self._deadline = deadline
-        self._news = Event()
-        self._greeting: Optional[_Pending] = None
+        self._changed = Event()
+        self._initialize: Optional[_Pending] = None
         self.probe_is_open = False
 
     def discover(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
@@ -142,68 +143,68 @@ class _Talk:
             MCPTimeoutError: there will be none: the server has answered ``initialize`` instead, or nothing at all.
             MCPServerError, MCPConnectionError, MCPClosedError: what came instead.
         """
-        deadline, stamp = self._deadline, self._link.stamp
+        deadline, stamp = self._deadline, self._session.stamp
         probe = self._send(method, params if stamp is None else stamp.params(params))
         if self._is_read(probe):
             if not self._wait(lambda: probe.settled, min(_PATIENCE, deadline.remaining * _PATIENCE_SHARE)):
-                self._greet()
+                self._send_initialize()
                 last_chance = min(_LAST_CHANCE, deadline.remaining * _LAST_CHANCE_SHARE)
-                self._wait(lambda: probe.settled or self._is_greeted, last_chance)
+                self._wait(lambda: probe.settled or self._initialize_settles_it, last_chance)
             text = f"the server has not answered server/discover for {deadline.elapsed:.1f} s"
         else:
             text = f"the server has not read its stdin for {deadline.elapsed:.1f} s; raise timeout= if it starts slowly"
         if probe.settled:
             return _result(probe)
-        self._link.dispatcher.withdraw(probe)
+        self._session.dispatcher.withdraw(probe)
         self.probe_is_open = True
         raise MCPTimeoutError(text, method=method, outcome="not_sent")
 
-    def _greet(self) -> None:
-        if self._greeting is None and not self._deadline.expired:
-            _log.debug("%s has not answered server/discover: it is sent initialize too", self._link.server)
+    def _send_initialize(self) -> None:
+        if self._initialize is None and not self._deadline.expired:
+            _log.debug("%s has not answered server/discover: it is sent initialize too", self._session.server)
             config = self._connection.config
-            ask = next(initialize(config.protocol_version, config.client_info, self._connection.capabilities()))
-            self._greeting = self._send(*cast(Ask, ask))
+            conversation = initialize(config.protocol_version, config.client_info, self._connection.capabilities())
+            self._initialize = self._send(*cast(Ask, next(conversation)))
 
     @property
-    def _is_greeted(self) -> bool:
+    def _initialize_settles_it(self) -> bool:
         """Whether ``initialize`` was answered, in a way that says what kind of server this is.
 
         A new server may refuse it before it answers the probe.
         """
-        greeting = self._greeting
-        if greeting is None or not greeting.settled:
+        pending = self._initialize
+        if pending is None or not pending.settled:
             return False
-        error = None if greeting.answer is None else greeting.answer.get("error")
+        error = None if pending.answer is None else pending.answer.get("error")
         return not isinstance(error, dict) or error.get("code") != UNSUPPORTED_VERSION
 
     def initialize(self, method: str, params: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
         """The result of ``initialize``, which may be under way already."""
-        greeting = self._greeting
-        if greeting is None:
-            return self._link.call(method, params, self._deadline)
-        if not self._wait(lambda: greeting.settled, self._deadline.remaining):
+        pending = self._initialize
+        if pending is None:
+            return ask(self._session, method, params, self._deadline)
+        if not self._wait(lambda: pending.settled, self._deadline.remaining):
             raise MCPTimeoutError(f"no answer within {self._deadline.timeout:g} s", method=method, outcome="not_sent")
-        return _result(greeting)
+        return _result(pending)
 
     def end(self) -> None:
         """The probe was answered: what becomes of ``initialize`` does not matter."""
-        if self._greeting is not None:
-            self._link.dispatcher.withdraw(self._greeting)
+        if self._initialize is not None:
+            self._session.dispatcher.withdraw(self._initialize)
 
     def _send(self, method: str, params: Optional[Mapping[str, Any]]) -> _Pending:
-        pending = _Pending(self._link.new_id(), self._news)
+        pending = _Pending(self._session.new_id(), self._changed)
         message = request(pending.id, method, params)
-        self._link.dispatcher.expect(pending)
+        self._session.dispatcher.expect(pending)
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("sending %s", shown(message))
         sent = False
         try:
-            self._link.transport.send(message, self._deadline, pending)
+            self._session.transport.send(message, self._deadline, pending)
             sent = True
         finally:
             if not sent:
-                self._link.dispatcher.withdraw(pending)
+                self._session.dispatcher.withdraw(pending)
         return pending
 
     def _is_read(self, probe: _Pending) -> bool:
@@ -220,8 +221,8 @@ class _Talk:
             left = until - time.monotonic()
             if left <= 0.0:
                 return False
-            self._news.wait(left)
-            self._news.clear()
+            self._changed.wait(left)
+            self._changed.clear()
         return True
 
 

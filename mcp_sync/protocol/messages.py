@@ -25,12 +25,14 @@ __all__ = [
     "decode",
     "encode",
     "error_answer",
+    "is_complete",
     "matching_id",
     "notification",
     "request",
     "result_answer",
     "result_of",
     "shown",
+    "task_in",
 ]
 
 Message = Dict[str, Any]
@@ -185,6 +187,23 @@ def result_of(answer: Message) -> Dict[str, Any]:
     if not isinstance(result, dict):
         raise MCPProtocolError("the server's answer has neither a result object nor an error", outcome="unknown")
     return result
+
+
+def task_in(result: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
+    """The task that a result hands over, or None where it is no such result.
+
+    The extension says ``resultType: "task"``, 2025-11-25 has a ``task`` and nothing that a tool would answer.
+    """
+    if result.get("resultType") == "task":
+        return result
+    task = result.get("task")
+    return task if isinstance(task, Mapping) and "taskId" in task and "content" not in result else None
+
+
+def is_complete(result: Mapping[str, Any]) -> bool:
+    """Whether a result is the last one; one that does not say is (2026-07-28, Basic, Responses)."""
+    kind = result.get("resultType")
+    return kind != "input_required" and kind != "task" and "task" not in result
 
 
 def shown(message: Message) -> str:

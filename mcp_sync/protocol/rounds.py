@@ -10,8 +10,9 @@ from typing import Any, Dict, Generator, Mapping, Optional, Set
 
 from ..errors import MCPCancelledError, MCPProtocolError, MCPServerError
 from .conversations import Ask, Following, Inputs, Pause
+from .messages import task_in
 
-__all__ = ["finish", "follow", "is_complete", "task_in"]
+__all__ = ["finish", "follow"]
 
 _MAX_ROUNDS = 10
 # Seconds between two looks at a task: where the server gives none, and the limits of what it gives.
@@ -20,23 +21,6 @@ _SHORTEST_POLL = 0.05
 _LONGEST_POLL = 60.0
 
 Conversation = Generator[Any, Any, Dict[str, Any]]
-
-
-def task_in(result: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
-    """The task that a result hands over, or None where it is no such result.
-
-    The extension says ``resultType: "task"``, 2025-11-25 has a ``task`` and nothing that a tool would answer.
-    """
-    if result.get("resultType") == "task":
-        return result
-    task = result.get("task")
-    return task if isinstance(task, Mapping) and "taskId" in task and "content" not in result else None
-
-
-def is_complete(result: Mapping[str, Any]) -> bool:
-    """Whether a result is the last one; one that does not say is (2026-07-28, Basic, Responses)."""
-    kind = result.get("resultType")
-    return kind != "input_required" and kind != "task" and "task" not in result
 
 
 def finish(method: str, params: Mapping[str, Any], result: Dict[str, Any]) -> Conversation:

@@ -1,6 +1,6 @@
-"""What every request of a session carries beside its own params.
+"""What every request of a stateless revision carries beside its own params.
 
-Runs on: any thread; a session's facts do not change once it is agreed on, but for the log level.
+Runs on: any thread; nothing in it changes once it is agreed on, but for the log level.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ _PREFIX = "io.modelcontextprotocol/"
 
 
 class Stamp:
-    """Stamps requests as the revision demands: with nothing up to 2025-11-25, with the client's own metadata since
-    (2026-07-28, Basic, ``_meta``).
+    """Stamps requests with the client's own metadata (2026-07-28, Basic, ``_meta``).
 
     Parameters:
         log_level: tells the level that log messages are wanted from, or None.
@@ -33,7 +32,6 @@ class Stamp:
         log_level: Callable[[], Optional[str]],
         paths_of: Callable[[str], Optional[HeaderPaths]],
     ) -> None:
-        self.revision = revision
         self._meta = {
             f"{_PREFIX}protocolVersion": revision.version,
             f"{_PREFIX}clientInfo": dict(client_info),
@@ -42,10 +40,8 @@ class Stamp:
         self._log_level = log_level
         self._paths_of = paths_of
 
-    def params(self, params: Optional[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
+    def params(self, params: Optional[Mapping[str, Any]]) -> Mapping[str, Any]:
         """The params as they are sent."""
-        if self.revision.has_handshake:
-            return params
         meta: Dict[str, Any] = self._meta
         level = self._log_level()
         if level is not None:
@@ -55,9 +51,7 @@ class Stamp:
         own = params.get("_meta")
         return {**params, "_meta": {**meta, **own} if own else meta}
 
-    def headers(self, message: Message) -> Optional[Mapping[str, str]]:
-        """The headers of one request, or None where the revision mirrors nothing."""
-        if self.revision.has_handshake:
-            return None
+    def headers(self, message: Message) -> Mapping[str, str]:
+        """The headers of one request."""
         paths = self._paths_of(message["params"]["name"]) if message["method"] == "tools/call" else None
         return mirrored(message, paths)

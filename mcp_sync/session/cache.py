@@ -72,7 +72,7 @@ class ResultCache:
                 return
             if len(self._entries) >= _MOST_ENTRIES:
                 now = time.monotonic()
-                fresh = dict(filter(lambda item: item[1][0] > now, self._entries.items()))
+                fresh = {key: entry for key, entry in self._entries.items() if entry[0] > now}
                 self._entries = fresh if len(fresh) < _MOST_ENTRIES else {}
             self._entries[_key(method, params)] = (stale_at, result)
 
@@ -80,15 +80,18 @@ class ResultCache:
         """Drop the results of ``methods``. Returns whether there were any."""
         with self._lock:
             self.changes += 1
-            kept = dict(filter(lambda item: item[0][0] not in methods, self._entries.items()))
+            kept = {key: entry for key, entry in self._entries.items() if key[0] not in methods}
             had, self._entries = len(kept) < len(self._entries), kept
         return had
 
-    def hear(self, message: Message) -> None:
+    def notified(self, message: Message) -> None:
         """A change notification makes what it is about stale."""
         methods = _STALE.get(message["method"])
         if methods is not None:
             self.forget(*methods)
+
+    def session_ended(self) -> None:
+        """What is fresh stays so: the server said for how long."""
 
 
 def _key(method: str, params: Optional[Mapping[str, Any]]) -> _Key:

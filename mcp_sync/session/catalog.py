@@ -25,7 +25,8 @@ class Catalog:
     """The tools of one server."""
 
     def __init__(self) -> None:
-        self._repeatable: FrozenSet[str] = frozenset()
+        # The tools that say of themselves that a second run does no harm.
+        self.repeatable: FrozenSet[str] = frozenset()
         self._paths: Dict[str, HeaderPaths] = {}
         # Tool -> "required" or "optional", where it can be run as a task (2025-11-25, Tasks, Tool-Level Negotiation).
         self._task_support: Dict[str, str] = {}
@@ -34,10 +35,14 @@ class Catalog:
         # How often the server's tools may have changed.
         self.changes = 0
 
-    def hear(self, message: Message) -> None:
-        """Take note that the list of tools has changed, or that the session, and with it anything, has."""
-        if message["method"] in ("notifications/tools/list_changed", ""):
+    def notified(self, message: Message) -> None:
+        """Take note that the list of tools has changed."""
+        if message["method"] == "notifications/tools/list_changed":
             self.changes += 1
+
+    def session_ended(self) -> None:
+        """The next session may have other tools."""
+        self.changes += 1
 
     def learn(self, tools: List[Tool], *, mirrors: bool) -> List[Tool]:
         """Take note of ``tools``, and return those that can be used.
@@ -59,7 +64,7 @@ class Catalog:
                     paths[tool.name] = found
             usable.append(tool)
         self._paths = paths
-        self._repeatable = frozenset(tool.name for tool in usable if _says_repeatable(tool))
+        self.repeatable = frozenset(tool.name for tool in usable if _says_repeatable(tool))
         self._task_support = {
             tool.name: tool.execution.task_support
             for tool in usable
@@ -67,10 +72,6 @@ class Catalog:
         }
         self.is_known = True
         return usable
-
-    def may_run_twice(self, name: str) -> bool:
-        """Whether a tool says of itself that a second run does no harm."""
-        return name in self._repeatable
 
     def task_support(self, name: str) -> Optional[str]:
         """``"required"``, ``"optional"``, or None where a tool cannot be run as a task, or is not known."""

@@ -6,37 +6,39 @@ Runs on: any of the client's threads. It is what the threads may hold, never the
 
 from __future__ import annotations
 
+import builtins
 import functools
 import itertools
 import logging
 import random
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
+import warnings
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Type, TypeVar, Union, cast
 
-from ..concurrency.background_close import end, stay_at_exit
+from ..concurrency.background_close import close_in_background, stay_at_exit
 from ..concurrency.deadline import Deadline, jittered
 from ..concurrency.events import Event
-from ..concurrency.forks import inherited, notice
+from ..concurrency.forks import inherited
 from ..errors import (
     HTTPStatusError,
     MCPClientError,
     MCPClosedError,
     MCPConnectionError,
     MCPServerError,
+    MCPTimeoutError,
     may_pass,
 )
 from ..protocol.messages import RequestId
 from ..protocol.revisions import Revision
 from ..protocol.stamp import Stamp
-from .attempt import Attempt
 from .cache import ResultCache
 from .catalog import Catalog
-from .event_loops import warn_in_event_loop
 from .handlers import Handlers
-from .server_requests import Crew, Serving
-from .session import Link
-from .subscriptions import Subscriptions
+from .pending import ask
+from .server_requests import Listeners, Pools
+from .session import Session, Shared
 from .target import Command, Remote
 
 if TYPE_CHECKING:
@@ -45,86 +47,106 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 # A server that ends each session at once is approached after 0.5 s, then 1, 2, ... up to 30.
 _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
+# How often a thread that waits for another's attempt looks whether that is still under way.
+_LOOK_SECONDS = 1.0
+
+Restorer = Callable[[Session, Deadline], None]
 
 
 class Connection:
     """The connection of one client in one process.
 
     Parameters:
-        open_link: connects the transport and returns the link, not yet initialized. It is given the deadline, and a
-            function that it must call with each link it makes, before anything blocks, so that ``close`` can interrupt
-            it.
+        open_session: connects the transport and returns the session, agreed on with the server. It makes each session
+            by ``new_session`` before anything blocks, so that ``close`` can interrupt it.
     """
 
     def __init__(
         self,
-        server: Union[Remote, Command],
+        target: Union[Remote, Command],
         config: MCPClientConfig,
         handlers: Handlers,
-        open_link: Callable[[Connection, Deadline], Link],
+        open_session: Callable[[Connection, Deadline], Session],
     ) -> None:
-        self.server = server
+        self.target = target
         self.config = config
         self.handlers = handlers
-        self._open_link = open_link
-        self.crew = Crew()
-        self._ids = itertools.count(random.SystemRandom().randrange(1 << 32, 1 << 52))
+        self._open_session = open_session
+        self.pools = Pools()
+        self.listeners = Listeners()
+        ids = itertools.count(random.SystemRandom().randrange(1 << 32, 1 << 52))
+        # An id that no other client is likely to use: some gateways send everybody's answers to everybody. Drawing
+        # from a counter is one step of the interpreter.
+        self._new_id: Callable[[], RequestId] = functools.partial(next, ids)
         # Guards everything below; no I/O happens under it.
         self._lock = threading.RLock()
-        self._link: Optional[Link] = None
-        # A link that is being opened: ``close`` interrupts it.
-        self._opening: Optional[Link] = None
-        self._attempt: Optional[Attempt] = None
+        self._session: Optional[Session] = None
+        # A session that is being opened: ``close`` interrupts it.
+        self._opening: Optional[Session] = None
+        self._attempt: Optional[_Attempt] = None
         # Sessions that the server has forgotten, with calls that still wait in them.
-        self._retired: List[Link] = []
+        self._retired: List[Session] = []
         self._closed = False
         self._inherited = False
         self._opened_at = -float("inf")
+        # How many sessions in a row answered nothing.
         self._fruitless = 0
         # What is asked of every new session, or goes with every request.
         self.log_level = config.log_level
-        self.subscriptions = Subscriptions(self)
+        self._restorers: List[Restorer] = [self._restore_log_level]
         self.catalog = Catalog()
-        self.crew.add(self.catalog)
+        self.listeners.add(self.catalog)
         self.cache: Optional[ResultCache] = ResultCache() if config.cache else None
         if self.cache is not None:
-            self.crew.add(self.cache)
+            self.listeners.add(self.cache)
+        self._companions: Dict[type, Any] = {}
         # Set by close(): ends the waits between two attempts.
         self._closing = Event()
         # Set when close() has done all there was to do.
         self.ended = Event()
 
-    # Links
+    def companion(self, kind: Type[_T], make: Callable[[], _T]) -> _T:
+        """What lives as long as this connection does: made when it is first wanted, closed with it if it can be."""
+        made = self._companions.get(kind)
+        if made is None:
+            with self._lock:
+                made = self._companions.get(kind)
+                if made is None:
+                    made = self._companions[kind] = make()
+                    if self._closed:
+                        _close(made)
+        return cast(_T, made)
 
-    def new_id(self) -> RequestId:
-        """An id that no other client is likely to use: some gateways send everybody's answers to everybody.
+    def on_open(self, restore: Restorer) -> None:
+        """Have ``restore`` tell each new session what the last one had been told, before any call uses it."""
+        with self._lock:
+            self._restorers = [*self._restorers, restore]
 
-        Drawing from a counter is one step of the interpreter.
-        """
-        return next(self._ids)
+    # Sessions
 
-    def new_link(self, make_transport: Callable[[Any], Any]) -> Link:
-        """Make a link that ``close`` can interrupt."""
-        link = Link(
-            make_transport,
-            self._make_serving,
-            self.crew,
-            self.new_id,
+    def new_session(self, make_transport: Callable[[Any], Any]) -> Session:
+        """Make a session that ``close`` can interrupt."""
+        shared = Shared(
+            self.target.public,
+            self.config,
+            self.handlers,
+            self.pools,
+            self.listeners,
+            self._new_id,
             self.stamp_for,
-            self.server.public,
-            self.config.timeout,
-            self.config.ping_interval,
         )
+        session = Session(make_transport, shared)
         with self._lock:
             closed = self._closed
-            self._opening = link
+            self._opening = session
         if closed:
             raise self._closed_error()
-        return link
+        return session
 
     def stamp_for(self, revision: Revision) -> Stamp:
         """What requests carry under ``revision``."""
@@ -139,41 +161,22 @@ class Connection:
             extensions.setdefault("io.modelcontextprotocol/tasks", {})
         return self.handlers.capabilities(extensions)
 
-    def discard(self) -> None:
-        """End the link that was being opened: it leads nowhere. An interrupt does not leave it half ended."""
-        link = self._opening
-        if link is not None:
-            self._discard(link)
-            with self._lock:
-                self._opening = None if self._opening is link else self._opening
-
-    def _discard(self, link: Link) -> None:
-        deadline = Deadline(min(self.config.close_timeout, 2.0))
-        end(functools.partial(self._end, link, deadline), deadline)
-
-    def _end(self, link: Link, deadline: Deadline) -> None:
-        link.interrupt(self._gave_up)
-        link.close(deadline)
-
-    def _make_serving(self, reply: Any) -> Serving:
-        return Serving(self.handlers, self.crew, reply)
-
     @property
-    def live(self) -> Optional[Link]:
+    def live(self) -> Optional[Session]:
         """The session that is open, or None."""
-        link = self._link
-        return link if link is not None and not link.lost.is_set() else None
+        session = self._session
+        return session if session is not None and not session.lost.is_set() else None
 
     @property
-    def last(self) -> Optional[Link]:
+    def last(self) -> Optional[Session]:
         """The session that is open or was open last."""
-        return self._link
+        return self._session
 
     @property
     def closed(self) -> bool:
         return self._closed
 
-    def link(self, deadline: Deadline) -> Link:
+    def session(self, deadline: Deadline) -> Session:
         """The open session; opens one if there is none.
 
         One thread does that, the others wait for it, each no longer than its deadline.
@@ -181,44 +184,45 @@ class Connection:
         Raises:
             MCPClientError: there is none, with outcome "not_sent".
         """
-        notice()
         while not self._closed:
-            link, attempt = self.live, self._attempt
-            if link is None and attempt is None:
-                link = self._make(Attempt(self.server.public), deadline)
-            if link is not None:
-                return link
+            session, attempt = self._session, self._attempt
+            if session is not None and not session.lost.is_set():
+                return session
             if attempt is not None:
                 attempt.wait(deadline, lambda: self._attempt is attempt)  # noqa: B023  # it is over before the next
+                continue
+            opened = self._make(_Attempt(self.target.public), deadline)
+            if opened is not None:
+                return opened
         stay_at_exit()
         raise self._closed_error()
 
-    def _make(self, attempt: Attempt, deadline: Deadline) -> Optional[Link]:
+    def _make(self, attempt: _Attempt, deadline: Deadline) -> Optional[Session]:
         """Open a session; None where another thread does, or the client is closed."""
         error: MCPClientError
         try:
             # Here, since between this and the ``try`` an interrupt would leave it behind for ever.
             with self._lock:
-                lost = self._link
+                lost = self._session
                 if self._closed or self._attempt is not None or self.live is not None:
                     return self.live
                 self._attempt = attempt
-            warn_in_event_loop()
+            _warn_in_event_loop()
             self._retire(lost, deadline)
-            link = self._open_patiently(lost, deadline)
+            session = self._open_patiently(lost, deadline)
             with self._lock:
-                closed, other = self._closed, self._link
+                closed, other = self._closed, self._session
                 if not closed:
                     if other is not None and other is not lost:
                         self._retired.append(other)  # a signal handler opened it while this thread was about to
-                    self._link, self._opening = link, None
+                    self._session, self._opening = session, None
             if closed:
                 raise self._closed_error()
-            return link
+            return session
         except MCPClientError as exc:
             # Whatever the handshake met: the call that needed the session was not sent.
             exc.outcome = "not_sent"
-            error = exc.during(server=self.server.public)
+            error = exc.during(server=self.target.public)
             attempt.failed(error, is_personal=deadline.expired)
         except BaseException:
             attempt.given_up()
@@ -235,7 +239,23 @@ class Connection:
                 self._discard(left)
         raise error
 
-    def _retire(self, lost: Optional[Link], deadline: Deadline) -> None:
+    def discard(self) -> None:
+        """End the session that was being opened: it leads nowhere. An interrupt does not leave it half ended."""
+        session = self._opening
+        if session is not None:
+            self._discard(session)
+            with self._lock:
+                self._opening = None if self._opening is session else self._opening
+
+    def _discard(self, session: Session) -> None:
+        deadline = Deadline(min(self.config.close_timeout, 2.0))
+        close_in_background(functools.partial(self._end, session, deadline), deadline)
+
+    def _end(self, session: Session, deadline: Deadline) -> None:
+        session.interrupt(self._gave_up)
+        session.close(deadline)
+
+    def _retire(self, lost: Optional[Session], deadline: Deadline) -> None:
         """End what is left of the last session.
 
         Calls that still wait in it may yet get their answers: it goes on until they have.
@@ -243,13 +263,13 @@ class Connection:
         with self._lock:
             if lost is not None:
                 self._retired.append(lost)
-            done = list(filter(lambda link: link.dispatcher.waiting == 0, self._retired))
-        for link in done:
-            self._end(link, Deadline(min(deadline.remaining, self.config.close_timeout)))
+            done = [session for session in self._retired if session.dispatcher.waiting == 0]
+        for session in done:
+            self._end(session, Deadline(min(deadline.remaining, self.config.close_timeout)))
         with self._lock:
-            self._retired = list(filter(lambda link: link not in done, self._retired))
+            self._retired = [session for session in self._retired if session not in done]
 
-    def _open_patiently(self, lost: Optional[Link], deadline: Deadline) -> Link:
+    def _open_patiently(self, lost: Optional[Session], deadline: Deadline) -> Session:
         """Open a session. The first time, one attempt; after a loss, some more, ever further apart."""
         if lost is not None:
             self._fruitless = 0 if lost.made_progress else self._fruitless + 1
@@ -273,7 +293,7 @@ class Connection:
             _log.debug(
                 "attempt %d to reach %s failed, the next is in %.1f s: %s",
                 attempt + 1,
-                self.server.public,
+                self.target.public,
                 delay,
                 error,
             )
@@ -296,15 +316,16 @@ class Connection:
         if seconds > 0 and self._closing.wait(min(seconds, deadline.remaining)):
             raise self._closed_error()
 
-    def _open(self, deadline: Deadline) -> Link:
+    def _open(self, deadline: Deadline) -> Session:
         error: MCPClientError
         opened = False
         try:
-            link = self._open_link(self, deadline)
-            self._restore(link, deadline)
-            link.made_progress = False  # what the handshake answered does not count
+            session = self._open_session(self, deadline)
+            for restore in self._restorers:
+                restore(session, deadline)
+            session.made_progress = False  # what the handshake answered does not count
             opened = True
-            return link
+            return session
         except MCPClientError as exc:
             error = exc
         finally:
@@ -316,71 +337,126 @@ class Connection:
             else error
         )
 
-    def _restore(self, link: Link, deadline: Deadline) -> None:
-        """Tell a new session what the last one had been told.
-
-        A server that refuses is not an error of the call that happens to come first.
-        """
+    def _restore_log_level(self, session: Session, deadline: Deadline) -> None:
+        """A server that refuses is not an error of the call that happens to come first."""
         level = self.log_level
-        if level is not None and link.is_stateful:
+        if level is not None and session.is_stateful:
             try:
-                link.call("logging/setLevel", {"level": level}, deadline)
+                ask(session, "logging/setLevel", {"level": level}, deadline)
             except MCPServerError as exc:
                 _log.warning("the new session does not take the log level: %s", exc)
-        self.subscriptions.restore(link, deadline)
-
-    # Calls
-
-    def tell(self, method: str, params: Optional[Dict[str, Any]], deadline: Deadline) -> None:
-        self.link(deadline).tell(method, params, deadline)
 
     # Ending
 
     def close(self, deadline: Deadline) -> None:
         """Fail everybody who waits, end the session, and leave nothing behind.
 
-        Any thread, several at once; but none that was interrupted: see closing.py.
+        Any thread, several at once; but none that was interrupted: see background_close.py.
         """
         with self._lock:
             first, self._closed = not self._closed, True
-            links = list(filter(None, (self._link, self._opening, *self._retired)))
+            sessions = [session for session in (self._session, self._opening, *self._retired) if session is not None]
             self._retired = []
+            companions = list(self._companions.values())
         if not first:
             self.ended.wait(deadline.remaining)
             return
         try:
             self._closing.set()
-            for audience in self.crew.audiences:
-                audience.hear({"method": ""})
+            self.listeners.session_ended()
             # Nobody who waits is to be kept waiting for what others have left.
-            self.crew.settle(deadline, is_awaited=any(link.callers_waiting for link in links))
-            for link in links:
-                link.interrupt(self._closed_under_way)
-            for link in links:
-                link.close(deadline)
-            self.crew.close()
+            self.pools.settle(deadline, is_awaited=any(session.callers_waiting for session in sessions))
+            for session in sessions:
+                session.interrupt(self._closed_under_way)
+            for session in sessions:
+                session.close(deadline)
+            for companion in companions:
+                _close(companion)
+            self.pools.close()
         finally:
             self.ended.set()
 
     def disown(self) -> None:
         """This process was forked from the one that the connection belongs to."""
         self._inherited = self._closed = True
-        self._link = self._opening = self._attempt = None
+        self._session = self._opening = self._attempt = None
         self._retired = []
         self._closing.set()
         self.ended.set()
 
     def _closed_error(self) -> MCPClientError:
         if self._inherited:
-            return inherited("not_sent").during(server=self.server.public)
+            return inherited("not_sent").during(server=self.target.public)
         return MCPClosedError(
-            "the client is closed; make a new one, or call connect()", server=self.server.public, outcome="not_sent"
+            "the client is closed; make a new one, or call connect()", server=self.target.public, outcome="not_sent"
         )
 
     def _closed_under_way(self) -> MCPClientError:
         return MCPClosedError(
-            "the client was closed while this call was under way", server=self.server.public, outcome="unknown"
+            "the client was closed while this call was under way", server=self.target.public, outcome="unknown"
         )
 
     def _gave_up(self) -> MCPClientError:
-        return MCPConnectionError("the session was given up", server=self.server.public, outcome="unknown")
+        return MCPConnectionError("the session was given up", server=self.target.public, outcome="unknown")
+
+
+class _Attempt:
+    """One thread's attempt to open a session, which the others who need it wait for.
+
+    Parameters:
+        server: as errors name it.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self.done = Event()
+        self._error: Optional[MCPClientError] = None
+        # The error is that thread's own: its deadline passed, or it was interrupted. The others try themselves.
+        self._is_personal = False
+
+    def failed(self, error: MCPClientError, *, is_personal: bool) -> None:
+        """It ended with ``error``, which is the others' too unless ``is_personal``."""
+        self._error, self._is_personal = error, is_personal
+
+    def given_up(self) -> None:
+        """The thread was interrupted."""
+        error = MCPConnectionError(
+            "the thread that was opening the session gave up", server=self._server, outcome="not_sent"
+        )
+        self.failed(error, is_personal=True)
+
+    def wait(self, deadline: Deadline, is_under_way: Callable[[], bool]) -> None:
+        """Wait until the session is open, or the caller may try.
+
+        Raises:
+            MCPTimeoutError: the deadline passed.
+            MCPClientError: why there is no session.
+        """
+        while not self.done.wait(min(_LOOK_SECONDS, deadline.remaining)) and is_under_way():
+            if deadline.expired:
+                raise MCPTimeoutError(
+                    f"no session with the server within {deadline.timeout:g} s", server=self._server, outcome="not_sent"
+                )
+        if self._error is not None and not (self._is_personal and not deadline.expired):
+            raise self._error.again()
+
+
+def _close(companion: Any) -> None:
+    close = getattr(companion, "close", None)
+    if close is not None:
+        close()
+
+
+def _warn_in_event_loop() -> None:
+    """Warn a caller whose thread runs an event loop, which stands still while we block.
+
+    In a notebook that is so for every cell, and nobody minds.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None and not hasattr(builtins, "__IPYTHON__"):
+        warnings.warn(
+            "an MCPClient was called on a thread that runs an event loop, which stands still meanwhile; call it "
+            "through asyncio.to_thread",
+            RuntimeWarning,
+            stacklevel=2,
+        )

@@ -1,21 +1,15 @@
-"""Who waits for which answer: the queue's only consumer, and the table of waiters.
+"""Which caller waits for which answer: the queue's only consumer, and the table of waiters.
 
-Runs on: one dispatcher thread per session that has a shared stream, from when it is first needed; the transport's
-reader; and any thread that brings in the answer to a request of its own.
+Runs on: one dispatcher thread per session that has a shared stream; and any thread that brings in the answer to a
+request of its own.
 
-    reader --arrived()--> queue.Queue --> dispatcher thread --route()--> Waiter --Wake--> caller
-      `-- an answer alone ------------------------------------------------^
+    reader --arrived()--> queue.Queue --> dispatcher thread --route()--> Waiter --Event--> caller
                                     caller with its own response --route()--^
 
-What may take time, the server's requests, notifications and the events of a call, goes through the queue, so that the
-reader is never kept. The answer to a caller who wants nothing else takes none: the reader gives it straight to the
-waiter, unless something before it is still in the queue. That saves two of the four times that threads wait for each
-other in a call, a quarter of what it costs; and a session in which nothing else comes needs no second thread.
-
 The table has no lock: to enter a waiter, to take one out and to list them is one step of the interpreter each. So a
-caller whom a signal handler interrupts, to make another call, never keeps the reader from that call's answer. Whoever
-takes a waiter out settles it, so it is settled once. Nothing here runs user code: what the server
-asks goes to the handlers, whose threads do.
+caller whom a signal handler interrupts, to make another call, never keeps the reader from that call's answer. The
+thread that takes a waiter out settles it, so it is settled once. Nothing here runs user code: what the server asks goes
+to the handlers, whose threads do.
 
 The dispatcher thread ends because the transport's reader ends, and says so with ``lost`` as the last thing it does.
 """
@@ -25,18 +19,17 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import Callable, Dict, List, Optional, Tuple, Union
+from typing import Callable, Dict, List, Optional, Protocol, Tuple, Union
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import inherited
-from ..concurrency.signals import from_signal_handler
 from ..concurrency.threads import join
 from ..errors import MCPClientError
 from ..protocol.messages import Message, RequestId, matching_id, shown
 from ..transports.http.exchange import ANSWERED, CLOSED, watch
 from .waiter import Failure, Waiter
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "Recipient"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,44 +40,55 @@ _QUEUE_SIZE = 1000
 _POST_GRACE = 1.0
 
 
+class Recipient(Protocol):
+    """Gets what the server sends on its own. Nothing here may block."""
+
+    @property
+    def wants_progress(self) -> bool:
+        """Whether ``notified`` gets progress too."""
+
+    def asked(self, message: Message) -> None:
+        """The server has sent a request."""
+
+    def notified(self, message: Message) -> None:
+        """The server has sent a notification."""
+
+
 class Dispatcher:
     """Routes what arrives in one session.
 
     Parameters:
-        asked: gets the requests of the server; must not block.
-        notified: gets the notifications that belong to no call; must not block.
-        wants_progress: whether ``notified`` gets progress too.
+        recipient: of what belongs to no call.
         on_ending: is told once, by the reader, while what came by the stream is still being routed.
         on_lost: is told once, before all waiters, that the shared stream is gone.
     """
 
     def __init__(
         self,
-        asked: Callable[[Message], None],
-        notified: Callable[[Message], None],
+        recipient: Recipient,
+        on_ending: Callable[[MCPClientError], None],
         on_lost: Callable[[MCPClientError], None],
-        wants_progress: bool = False,
-        on_ending: Callable[[MCPClientError], None] = lambda error: None,
     ) -> None:
-        self._wants_progress = wants_progress
-        self._asked = asked
-        self._notified = notified
+        self._recipient = recipient
         self._on_ending = on_ending
         self._on_lost = on_lost
-        # Batches that were put into the queue (the reader counts), and that were routed (the dispatcher thread does).
-        self._queued = 0
-        self._routed = 0
+        self._queue: queue.Queue[Union[List[Message], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
+        self._thread: Optional[threading.Thread] = None
         self._waiters: Dict[RequestId, Waiter] = {}
         # Why nothing can be expected any more.
         self._over: Optional[Failure] = None
-        # Guards what follows.
-        self._lock = threading.RLock()
-        # The last item is in the queue.
+        # Whether the last item is in the queue.
         self._ending = False
-        # The queue is there when the thread is; that may be started while ``_may_start``.
-        self._queue: queue.Queue[Union[List[Message], MCPClientError]]
-        self._thread: Optional[threading.Thread] = None
-        self._may_start = True
+
+    def start(self) -> None:
+        """Start the dispatcher thread, for a session that has a shared stream.
+
+        Raises:
+            RuntimeError: the system has no thread to give.
+        """
+        thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+        thread.start()
+        self._thread = thread
 
     # The table
 
@@ -94,7 +98,7 @@ class Dispatcher:
         Raises:
             MCPClientError: the session is over.
         """
-        # First in, then a look: whoever ends the session does it the other way round, so one of the two sees the other.
+        # First in, then a look: what ends the session does it the other way round, so one of the two sees the other.
         self._waiters[waiter.id] = waiter
         over = self._over
         if over is not None:
@@ -117,7 +121,7 @@ class Dispatcher:
             waiter.failure = failure
         for waiter in waiters:
             was_in = self.withdraw(waiter)
-            waiter.fail(failure)  # whoever took it out meanwhile may have left it to this
+            waiter.fail(failure)  # a thread that took it out meanwhile may have left it to this
             if was_in and waiter.exchange is not None:
                 waiter.exchange.stop(CLOSED)
 
@@ -130,60 +134,25 @@ class Dispatcher:
 
     def arrived(self, messages: List[Message]) -> None:
         """Messages came on the shared stream (called by the transport's reader)."""
-        if self._queued == self._routed:
-            messages = self._after_the_answers(messages)
-        if messages and (self._thread is not None or self._start()):
-            self._queued += 1
-            self._queue.put(messages)
-        elif messages:
-            self.route(messages)
-
-    def _after_the_answers(self, messages: List[Message]) -> List[Message]:
-        """Settle the callers whose answers come first, and return what is left from the first message on that is not
-        the answer to a caller who wants nothing else.
-        """
-        for position, message in enumerate(messages):
-            key = None if "method" in message else matching_id(message.get("id"))
-            waiter = None if key is None else self._waiters.get(key)
-            if waiter is None or waiter.wants is not None:
-                return messages[position:] if position else messages
-            self.route([message])
-        return []
-
-    def _start(self) -> bool:
-        """Whether there is a dispatcher thread now; where none can be started, the reader routes what it reads."""
-        with self._lock:
-            if self._may_start:
-                self._may_start = False
-                self._queue = queue.Queue(_QUEUE_SIZE)
-                thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
-                try:
-                    # Under the lock: whoever joins the thread must find one that was started.
-                    thread.start()
-                    self._thread = thread
-                except RuntimeError as exc:
-                    _log.warning("no thread could be started for the server's messages: %s", exc)
-            return self._thread is not None
+        self._queue.put(messages)
 
     def lost(self, error: MCPClientError) -> None:
         """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
         if not self._ending:
             self._on_ending(error)
-            with self._lock:
-                self._may_start = False
-                thread = self._thread
-            if thread is None:
+            if self._thread is None:
                 self._end(error)
             else:
                 self._queue.put(error)
             self._ending = True  # last: where an interrupt comes before, the next call says it again
 
-    def bury(self, error: MCPClientError) -> bool:
-        """The stream is dead, although nobody has said so. Does not block.
+    def lost_if_idle(self, error: MCPClientError) -> bool:
+        """The stream is dead, although its reader has not said so. Does not block.
 
-        Returns whether it is over now: not so while a call waits, or something is still on its way to those it is for.
+        Returns:
+            Whether it is over now: not so while a call waits, or something is still on its way to its recipient.
         """
-        if self._waiters or self._queued != self._routed:
+        if self._waiters or self._queue.unfinished_tasks:
             return False
         self.lost(error)
         return True
@@ -196,7 +165,7 @@ class Dispatcher:
                 return
             self.route(item)
             del item  # an answer may be large, and the next message far
-            self._routed += 1
+            self._queue.task_done()
 
     def _end(self, error: MCPClientError) -> None:
         # In this order: a caller who is woken may call again at once, and must find the session lost.
@@ -204,10 +173,10 @@ class Dispatcher:
         self.abandon(_copies_of(error))
 
     def route(self, messages: List[Message], via: Optional[Waiter] = None) -> None:
-        """Take each message to whom it is for.
+        """Give each message to its recipient.
 
         Parameters:
-            via: the call on whose own response they came; None for the shared stream. Nobody else's answer is taken
+            via: the call on whose own response they came; None for the shared stream. No other call's answer is taken
                 from there.
         """
         if _log.isEnabledFor(logging.DEBUG):
@@ -216,21 +185,21 @@ class Dispatcher:
         for message in messages:
             try:
                 self._route_one(message, via)
-            except Exception as exc:  # one bad message must not keep the others from their callers
-                if from_signal_handler(exc) is not None:
-                    raise
+            # One bad message must not keep the others from their callers. Not every Exception: what a signal handler
+            # of the user's raises is for the caller.
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
                 _log.exception("a message could not be routed")
 
     def _route_one(self, message: Message, via: Optional[Waiter]) -> None:
         method = message.get("method")
-        if method == "notifications/progress":
-            self._progressed(message, via)
-        elif method is None:
+        if method is None:
             self._settle(message, via)
+        elif method == "notifications/progress":
+            self._progressed(message, via)
         elif not isinstance(method, str):
             _log.warning("a message whose method is no string is skipped")
         elif "id" in message:
-            self._asked(message)
+            self._recipient.asked(message)
         else:
             self._inform(message, via)
 
@@ -240,7 +209,7 @@ class Dispatcher:
         waiter = None if key is None else self._waiters.get(key)
         if waiter is None or (via is not None and waiter is not via) or not self.withdraw(waiter):
             # Some gateways send everybody's answers to everybody, and late answers to cancelled requests are normal.
-            _log.debug("%s is nobody's here", shown(answer))
+            _log.debug("nobody here waits for %s", shown(answer))
             return
         waiter.settle(answer)
         exchange = waiter.exchange
@@ -253,24 +222,24 @@ class Dispatcher:
         waiter = None if token is None else self._waiters.get(token)
         if waiter is not None and waiter.wants is not None and (via is None or waiter is via):
             waiter.deliver(message)
-        if self._wants_progress:
-            self._notified(message)
+        if self._recipient.wants_progress:
+            self._recipient.notified(message)
 
     def _inform(self, message: Message, via: Optional[Waiter]) -> None:
         # On a shared stream the server does not say which call a log message belongs to: every open stream sees it.
-        for waiter in (via,) if via is not None else self._listening():
+        for waiter in (via,) if via is not None else self._streams():
             if waiter.wants == "all":
                 waiter.deliver(message)
-        self._notified(message)
+        self._recipient.notified(message)
 
-    def _listening(self) -> Tuple[Waiter, ...]:
-        return tuple(waiter for waiter in list(self._waiters.values()) if waiter.wants == "all")
+    def _streams(self) -> Tuple[Waiter, ...]:
+        return tuple([waiter for waiter in list(self._waiters.values()) if waiter.wants == "all"])
 
     # Ending
 
     def disown(self) -> None:
         """This process was forked from the one that waits here."""
-        self._thread, self._may_start, self._ending = None, False, True
+        self._thread, self._ending = None, True
         self.abandon(inherited)
 
     def join(self, deadline: Deadline) -> None:

@@ -81,11 +81,8 @@ class Handlers:
         self._log = log
         self._progress = progress
         self._notification = notification
-
-    @property
-    def wants_progress(self) -> bool:
-        """Whether every call should ask for progress, because there is a handler for all of it."""
-        return self._progress is not None
+        # Whether every call should ask for progress, because there is a handler for all of it.
+        self.wants_progress = progress is not None
 
     def capabilities(self, extensions: Mapping[str, Any]) -> Dict[str, Any]:
         """What the client can do: a capability is declared only where its handler is given (2025-11-25, Lifecycle,

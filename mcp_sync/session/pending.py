@@ -1,14 +1,14 @@
-"""One request under way: send, wait, cancel.
+"""One JSON-RPC request under way: send, wait, cancel.
 
-Runs on: a call belongs to the thread that makes it, and any thread may cancel it; where its response and the server's
-own stream have to be watched at once, a daemon thread reads the response, and ends with it.
+Runs on: a request belongs to the thread that makes it, and any thread may cancel it; where its response and the
+server's own stream have to be watched at once, a daemon thread reads the response, and ends with it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ..concurrency.background_close import stay_at_exit
 from ..concurrency.deadline import Deadline
@@ -17,42 +17,66 @@ from ..concurrency.signals import from_signal_handler
 from ..errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError
 from ..protocol.messages import Message, request, result_of, shown
 from ..transports.http.exchange import ANSWERED
+from .session import Session
 from .waiter import Waiter
 
-if TYPE_CHECKING:
-    from .session import Link
-
-__all__ = ["Call"]
+__all__ = ["PendingRequest", "ask", "ask_soon"]
 
 _log = logging.getLogger(__name__)
 
+# A request for whose answer nobody waits.
+_BACKGROUND_SECONDS = 1.0
 
-class Call:
+
+def ask(session: Session, method: str, params: Optional[Mapping[str, Any]], deadline: Deadline) -> Dict[str, Any]:
+    """Send a request in ``session`` and wait for its result."""
+    pending = PendingRequest(session, method, params, deadline)
+    for _ in pending.events():
+        pass
+    return pending.answer()
+
+
+def ask_soon(session: Session, method: str, params: Mapping[str, Any]) -> None:
+    """Send a request off the caller's path, whose answer does not matter."""
+
+    def send() -> None:
+        session.background_requests += 1  # on the one thread of this pool
+        try:
+            ask(session, method, params, Deadline(_BACKGROUND_SECONDS))
+        except MCPClientError as exc:
+            _log.debug("%s was not answered: %s", method, exc)
+        finally:
+            session.background_requests -= 1
+
+    session.pools.background.submit(send)
+
+
+class PendingRequest:
     """One request under way.
 
     Parameters:
         wants: what the caller wants to see beside the answer; see ``Waiter``.
-        asks_progress: whether the server should report progress to who wants to see it.
+        asks_progress: whether the server should report progress to a caller who wants to see it.
     """
 
     def __init__(
         self,
-        link: Link,
+        session: Session,
         method: str,
         params: Optional[Mapping[str, Any]],
         deadline: Deadline,
         wants: Optional[str] = None,
         asks_progress: bool = True,
     ) -> None:
-        self._link = link
+        self._session = session
         self._method = method
         self._deadline = deadline
-        self.id = link.new_id()
+        self.id = session.new_id()
         if wants is not None and asks_progress:
             # The request's id is its progress token too: one table serves both (2025-11-25, Progress).
             params = dict(params or {})
             params["_meta"] = {**(params.get("_meta") or {}), "progressToken": self.id}
-        stamp = link.stamp
+        stamp = session.stamp
         self._message = request(self.id, method, params if stamp is None else stamp.params(params))
         self._headers = None if stamp is None else stamp.headers(self._message)
         self._waiter = Waiter(self.id, wants)
@@ -60,37 +84,31 @@ class Call:
         self._begun = False
         self._cancelled = False
 
-    def result(self) -> Dict[str, Any]:
-        """Send, wait, and return the result."""
-        for _ in self.events():
-            pass
-        return self.answer()
-
     def events(self) -> Iterator[List[Message]]:
         """Send, and yield what arrives for this call until its answer is there; ``answer`` has it then.
 
         If the caller stops before that, by an exception, a signal or by closing the iterator, the server is told to
         cancel.
         """
-        link, waiter = self._link, self._waiter
+        session, waiter = self._session, self._waiter
         error: Optional[MCPClientError] = None
         pumped = False
         try:
             self._begun = True
             if waiter.failure is not None:
                 raise MCPCancelledError("the call was cancelled before it was sent", outcome="not_sent")
-            link.dispatcher.expect(waiter)
+            session.dispatcher.expect(waiter)
             if _log.isEnabledFor(logging.DEBUG):
                 _log.debug("sending %s", shown(self._message))
-            # Some servers send a call's progress beside its response: whoever wants to see it at once needs a thread
-            # that waits for the response meanwhile.
-            pumped = waiter.wants is not None and link.transport.get_stream_is_open and self._start_pump()
+            # Some servers send a call's progress beside its response: a caller who wants to see it at once needs a
+            # thread that waits for the response meanwhile.
+            pumped = waiter.wants is not None and session.transport.get_stream_is_open and self._start_pump()
             if pumped:
                 yield from self._wait()
                 if waiter.failure is not None:
                     raise waiter.failure()
                 return
-            incoming = link.transport.send(self._message, self._deadline, waiter, self._headers)
+            incoming = session.transport.send(self._message, self._deadline, waiter, self._headers)
             yield from self._wait() if incoming is None else self._read(incoming)
             return
         except MCPClientError as exc:
@@ -124,7 +142,6 @@ class Call:
         """The answer will come on the shared stream."""
         waiter = self._waiter
         while True:
-            notice()
             if not waiter.wait(self._deadline):
                 raise MCPTimeoutError(
                     f"no answer within {self._deadline.timeout:g} s; raise timeout= if it needs longer",
@@ -136,14 +153,24 @@ class Call:
                 batch = waiter.take()
                 if batch:
                     yield batch
+                    notice()
             if settled:
                 return
 
     def _read(self, incoming: Iterator[List[Message]], pumped: bool = False) -> Iterator[List[Message]]:
         """The answer comes on the request's own response, which is read here."""
+        waiter = self._waiter
         try:
-            yield from self._route(incoming, pumped)
-            if not self._waiter.settled:
+            for messages in incoming:
+                self._session.dispatcher.route(messages, waiter)
+                if waiter.wants is not None and not pumped:
+                    batch = waiter.take()
+                    if batch:
+                        yield batch
+                        notice()
+                        if waiter.failure is not None:
+                            raise waiter.failure()  # meanwhile, or this is a forked child
+            if not waiter.settled:
                 raise MCPProtocolError(
                     "the server's response does not hold the answer to the request", outcome="unknown"
                 )
@@ -151,18 +178,6 @@ class Call:
             close = getattr(incoming, "close", None)
             if close is not None:
                 close()
-
-    def _route(self, incoming: Iterator[List[Message]], pumped: bool) -> Iterator[List[Message]]:
-        waiter = self._waiter
-        for messages in incoming:
-            self._link.dispatcher.route(messages, waiter)
-            if waiter.wants is not None and not pumped:
-                batch = waiter.take()
-                if batch:
-                    yield batch
-                    notice()
-                    if waiter.failure is not None:
-                        raise waiter.failure()  # meanwhile, or this is a forked child
 
     def _start_pump(self) -> bool:
         """Whether a thread could be started."""
@@ -182,7 +197,7 @@ class Call:
         try:
             if waiter.settled:
                 return
-            incoming = self._link.transport.send(self._message, self._deadline, waiter, self._headers)
+            incoming = self._session.transport.send(self._message, self._deadline, waiter, self._headers)
             for _ in () if incoming is None else self._read(incoming, pumped=True):
                 pass
             return
@@ -210,16 +225,15 @@ class Call:
             MCPConnectionError, MCPClosedError, MCPCancelledError: why no answer came.
         """
         waiter = self._waiter
-        error: MCPClientError
         try:
             if waiter.answer is not None:
                 result = result_of(waiter.answer)
-                self._link.made_progress = True
+                self._session.made_progress = True
                 return result
-            error = waiter.failure() if waiter.failure is not None else MCPClientError("the call was not made")
+            raise waiter.failure() if waiter.failure is not None else MCPClientError("the call was not made")
         except MCPClientError as exc:
-            error = exc
-        raise self._with_context(error)
+            self._with_context(exc)
+            raise
 
     def cancel(self, reason: str = "the caller cancelled") -> None:
         """Stop waiting, and tell the server. Any thread; does not block."""
@@ -235,16 +249,16 @@ class Call:
         self._cancelled = True
 
     def _abandon(self, tell: bool, reason: str) -> None:
-        self._link.dispatcher.withdraw(self._waiter)
+        self._session.dispatcher.withdraw(self._waiter)
         # initialize must not be cancelled (2025-11-25, Cancellation, Behavior Requirements).
         if tell and not self._cancelled and self._waiter.answer is None and self._method != "initialize":
             self._cancelled = True
-            self._link.cancel(self.id, reason)
+            self._session.cancel(self.id, reason)
 
     def _with_context(self, error: MCPClientError) -> MCPClientError:
         stay_at_exit()
         return error.during(
-            server=self._link.server,
+            server=self._session.server,
             method=self._method,
             request_id=self.id,
             elapsed=self._deadline.elapsed,

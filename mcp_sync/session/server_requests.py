@@ -1,8 +1,8 @@
-"""The server's side of a session: its requests are answered, its notifications passed on, and nothing it sends can hold
-up an answer to us.
+"""What the server asks and tells on its own: requests are answered, notifications passed on, and nothing that it sends
+can hold up an answer to us.
 
 Runs on: ``asked`` and ``notified`` on the thread that brings the message in (they never block); everything else on
-workers.
+worker threads.
 
 * requests that run a handler: at most 8 at once, 64 more wait, beyond that the server is told that we are busy;
 * pings on one thread of their own, refusals on another: neither handlers that block nor a flood of requests that are
@@ -23,53 +23,86 @@ from ..escape import excerpt
 from ..protocol.messages import METHOD_NOT_FOUND, SERVER_BUSY, Message, error_answer, result_answer
 from .handlers import Handlers, Refusal
 
-__all__ = ["Audience", "Crew", "Serving"]
+__all__ = ["Listener", "Listeners", "Pools", "ServerRequests"]
 
 _log = logging.getLogger(__name__)
 
 _RELATED_TASK = "io.modelcontextprotocol/related-task"
-# How long close() waits for what the server is still to be told.
-_ERRAND_SECONDS = 0.5
-_SHORT_SECONDS = 0.05
+# How long close() waits for what the server is still to be told; and how long where callers wait for the end.
+_SETTLE_SECONDS = 0.5
+_SHORT_SETTLE_SECONDS = 0.05
 
 
-class Audience(Protocol):
-    """Whoever listens for change notifications. ``hear`` must not block."""
+class Listener(Protocol):
+    """Gets the server's notifications, and is told when a session ends. Neither may block."""
 
-    def hear(self, message: Message) -> None: ...
+    def notified(self, message: Message) -> None:
+        """The server has sent a notification."""
+
+    def session_ended(self) -> None:
+        """The session is lost or closed: anything may have changed by the next one."""
 
 
-class Crew:
+class Listeners:
+    """The listeners of one client, for all its sessions."""
+
+    def __init__(self) -> None:
+        # Guards the list, which is replaced and never changed.
+        self._lock = threading.RLock()
+        self._listeners: List[Listener] = []
+
+    def add(self, listener: Listener) -> None:
+        with self._lock:
+            self._listeners = [*self._listeners, listener]
+
+    def remove(self, listener: Listener) -> None:
+        with self._lock:
+            self._listeners = [other for other in self._listeners if other is not listener]
+
+    def notified(self, message: Message) -> None:
+        for listener in self._listeners:
+            listener.notified(message)
+
+    def session_ended(self) -> None:
+        for listener in self._listeners:
+            listener.session_ended()
+
+
+class Pools:
     """The worker threads of one client, shared by its sessions one after the other.
 
     Each pool is made when it is first needed: a client that only calls needs none, and five were a fifth of its memory.
     """
 
     def __init__(self) -> None:
-        # Guards what follows; the list is replaced and never changed.
+        # Guards what follows.
         self._lock = threading.RLock()
-        self._audiences: List[Audience] = []
         self._pools: Dict[str, Workers] = {}
         self._closed = False
 
     @property
     def handlers(self) -> Workers:
+        """For the user's handlers."""
         return self._pool("handler", threads=8, backlog=64)
 
     @property
     def notices(self) -> Workers:
+        """For what the user's handlers are told, in order."""
         return self._pool("notice", threads=1, backlog=1000, drop_oldest=True)
 
     @property
-    def errands(self) -> Workers:
-        return self._pool("errand", threads=1, backlog=1000)
+    def background(self) -> Workers:
+        """For what the server is told without anybody waiting: cancellations, pings."""
+        return self._pool("background", threads=1, backlog=1000)
 
     @property
     def pings(self) -> Workers:
+        """For the answers to pings."""
         return self._pool("ping", threads=1, backlog=1000)
 
     @property
     def refusals(self) -> Workers:
+        """For answers that say no."""
         return self._pool("refusal", threads=1, backlog=10_000)
 
     def _pool(self, name: str, threads: int, backlog: int, drop_oldest: bool = False) -> Workers:
@@ -84,25 +117,14 @@ class Crew:
                     self._pools[name] = pool
         return pool
 
-    def add(self, audience: Audience) -> None:
-        with self._lock:
-            self._audiences = [*self._audiences, audience]
-
-    def remove(self, audience: Audience) -> None:
-        with self._lock:
-            self._audiences = list(filter(lambda other: other is not audience, self._audiences))
-
-    @property
-    def audiences(self) -> List[Audience]:
-        return self._audiences
-
     def settle(self, deadline: Deadline, *, is_awaited: bool) -> None:
-        """Let cancellations go out: who has just left a call expects that the server is told.
+        """Let cancellations go out: a caller who has just left a call expects that the server is told.
 
         Parameters:
             is_awaited: whether somebody waits for the end.
         """
-        self.errands.settle(deadline.sooner(_SHORT_SECONDS if is_awaited else _ERRAND_SECONDS).remaining)
+        seconds = _SHORT_SETTLE_SECONDS if is_awaited else _SETTLE_SECONDS
+        self.background.settle(deadline.sooner(seconds).remaining)
 
     def close(self) -> None:
         with self._lock:
@@ -116,27 +138,22 @@ class Crew:
         self._closed = True
 
 
-def _related(params: Mapping[str, object], result: Dict[str, Any]) -> Dict[str, Any]:
-    """``result`` as part of the task that the request belongs to (2025-11-25, Tasks, Associating Task-Related
-    Messages).
-    """
-    meta = params.get("_meta")
-    task = meta.get(_RELATED_TASK) if isinstance(meta, dict) else None
-    return result if task is None else {**result, "_meta": {_RELATED_TASK: task, **(result.get("_meta") or {})}}
-
-
-class Serving:
+class ServerRequests:
     """Answers one server during one session.
 
     Parameters:
         handlers: the user's functions.
-        crew: the threads to run them on.
+        pools: the threads to run them on.
+        listeners: get each notification.
         reply: sends an answer; blocks until it was accepted.
     """
 
-    def __init__(self, handlers: Handlers, crew: Crew, reply: Callable[[Message], None]) -> None:
+    def __init__(
+        self, handlers: Handlers, pools: Pools, listeners: Listeners, reply: Callable[[Message], None]
+    ) -> None:
         self._handlers = handlers
-        self._crew = crew
+        self._pools = pools
+        self._listeners = listeners
         self._reply = reply
         # Guards the set of ids that the server has asked and not cancelled.
         self._lock = threading.RLock()
@@ -144,7 +161,7 @@ class Serving:
 
     @property
     def wants_progress(self) -> bool:
-        """Whether anybody wants to hear of progress beside the call that it belongs to."""
+        """Whether there is a handler for the progress of all calls."""
         return self._handlers.wants_progress
 
     def asked(self, message: Message) -> None:
@@ -153,7 +170,7 @@ class Serving:
         if isinstance(id, bool) or not isinstance(id, (int, str, float)):
             _log.warning("a request of the server without a usable id is skipped")
         elif method == "ping":
-            self._send_soon(self._crew.pings, result_answer(id, {}))
+            self._send_soon(self._pools.pings, result_answer(id, {}))
         elif not isinstance(method, str) or not self._handlers.can_answer(method):
             _log.debug("the server asked for %s, which this client does not answer", excerpt(str(method)))
             self._refuse(id, METHOD_NOT_FOUND, f"this client does not answer {excerpt(str(method))}")
@@ -161,7 +178,7 @@ class Serving:
             with self._lock:
                 self._open.add(id)
             given = params if isinstance(params, dict) else {}
-            if not self._crew.handlers.submit(lambda: self._handle(id, method, given)):
+            if not self._pools.handlers.submit(lambda: self._handle(id, method, given)):
                 with self._lock:
                     self._open.discard(id)
                 self._refuse(id, SERVER_BUSY, "this client is busy with other requests")
@@ -178,7 +195,7 @@ class Serving:
             self._send(answer)
 
     def _refuse(self, id: object, code: int, text: str) -> None:
-        self._send_soon(self._crew.refusals, error_answer(id, code, text))
+        self._send_soon(self._pools.refusals, error_answer(id, code, text))
 
     def _send_soon(self, workers: Workers, answer: Message) -> None:
         if not workers.submit(lambda: self._send(answer)):
@@ -190,12 +207,6 @@ class Serving:
         except MCPClientError as exc:
             _log.warning("an answer to the server could not be sent: %s", exc)
 
-    def disown(self) -> None:
-        """This process was forked from the one that answers. A handler that forked, and returns in the child too, is
-        not to answer twice.
-        """
-        self._open.clear()
-
     def notified(self, message: Message) -> None:
         """The server has sent a notification."""
         if message["method"] == "notifications/cancelled":
@@ -203,8 +214,22 @@ class Serving:
             with self._lock:
                 if isinstance(params, dict) and isinstance(params.get("requestId"), (int, str)):
                     self._open.discard(params["requestId"])
-        for audience in self._crew.audiences:
-            audience.hear(message)
+        self._listeners.notified(message)
         job = self._handlers.notified(message)
         if job is not None:
-            self._crew.notices.submit(job)
+            self._pools.notices.submit(job)
+
+    def disown(self) -> None:
+        """This process was forked from the one that answers. A handler that forked, and returns in the child too, must
+        not answer twice.
+        """
+        self._open.clear()
+
+
+def _related(params: Mapping[str, object], result: Dict[str, Any]) -> Dict[str, Any]:
+    """``result`` as part of the task that the request belongs to (2025-11-25, Tasks, Associating Task-Related
+    Messages).
+    """
+    meta = params.get("_meta")
+    task = meta.get(_RELATED_TASK) if isinstance(meta, dict) else None
+    return result if task is None else {**result, "_meta": {_RELATED_TASK: task, **(result.get("_meta") or {})}}

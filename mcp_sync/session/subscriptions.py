@@ -12,18 +12,16 @@ from __future__ import annotations
 import collections
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Counter, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Counter, Dict, Iterable, List, Mapping, Optional
 
 from ..concurrency.deadline import Deadline, jittered
 from ..concurrency.events import Event
 from ..errors import MCPClientError, MCPClosedError, MCPServerError, MCPTimeoutError
 from ..escape import excerpt
 from ..protocol.messages import RequestId, matching_id
-from .pending import Call
-from .session import Link
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .connection import Connection
+from .pending import PendingRequest, ask
+from .session import Session
 
 __all__ = ["Subscriptions"]
 
@@ -33,19 +31,30 @@ _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FILTER_KEYS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
 _FLOOR_SECONDS = 0.5
 _LONGEST_DELAY = 30.0
+# How long the GET stream may take to open: what changes before is told to nobody.
 _GET_STREAM_SECONDS = 1.0
 
 
 class Subscriptions:
-    """Counts who wants what, so that the server is told of the first and of the last."""
+    """Counts the subscribers of each resource and list, so that the server is told of the first and of the last.
+
+    Attributes:
+        connection: what they are subscribed through.
+    """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         # Guards the counts and the stream.
         self._lock = threading.RLock()
         self._uris: Counter[str] = collections.Counter()
         self._kinds: Counter[str] = collections.Counter()
         self._stream: Optional[_Stream] = None
+        connection.on_open(self.restore)
+
+    @classmethod
+    def of(cls, connection: Connection) -> Subscriptions:
+        """Those of a connection."""
+        return connection.companion(cls, lambda: cls(connection))
 
     def add(self, uris: Iterable[str], kinds: Iterable[str], deadline: Deadline) -> None:
         """Want to hear of ``uris``, and of changes of the lists of ``kinds``; returns when the server knows.
@@ -54,23 +63,20 @@ class Subscriptions:
             MCPClientError: the server could not be told, or does not want to know; nothing is wanted then.
         """
         uris, kinds = list(uris), list(kinds)
-        link = self._connection.link(deadline)
+        session = self.connection.session(deadline)
         with self._lock:
-            new = list(filter(lambda uri: not self._uris[uri], dict.fromkeys(uris)))
+            new = [uri for uri in dict.fromkeys(uris) if not self._uris[uri]]
             changed = bool(new) or any(not self._kinds[kind] for kind in kinds)
             self._uris.update(uris)
             self._kinds.update(kinds)
         told = False
         try:
-            if not link.is_stateful:
-                if changed:
-                    self._stream_anew(deadline)
-            else:
-                link.open_get_stream(deadline)
-                # What changes before the stream is open is told to nobody.
-                link.wait_for_get_stream(deadline.sooner(_GET_STREAM_SECONDS))
+            if session.is_stateful:
+                session.listen(deadline, wait=_GET_STREAM_SECONDS)
                 for uri in new:
-                    link.call("resources/subscribe", {"uri": uri}, deadline)
+                    ask(session, "resources/subscribe", {"uri": uri}, deadline)
+            elif changed:
+                self._stream_anew(deadline)
             told = True
         finally:
             if not told:
@@ -79,12 +85,12 @@ class Subscriptions:
     def remove(self, uris: Iterable[str], kinds: Iterable[str], deadline: Deadline) -> None:
         """Take back what ``add`` was given."""
         gone = self._forget(list(uris), list(kinds))
-        link = self._connection.live
-        if link is None:
+        session = self.connection.live
+        if session is None:
             return
-        if link.is_stateful:
+        if session.is_stateful:
             for uri in gone:
-                link.call("resources/unsubscribe", {"uri": uri}, deadline)
+                ask(session, "resources/unsubscribe", {"uri": uri}, deadline)
         else:
             self._stream_anew(deadline)
 
@@ -92,7 +98,7 @@ class Subscriptions:
         with self._lock:
             self._uris.subtract(uris)
             self._kinds.subtract(kinds)
-            gone = list(filter(lambda uri: self._uris[uri] <= 0, dict.fromkeys(uris)))
+            gone = [uri for uri in dict.fromkeys(uris) if self._uris[uri] <= 0]
             self._uris, self._kinds = +self._uris, +self._kinds
         return gone
 
@@ -102,19 +108,20 @@ class Subscriptions:
         stream = self._stream
         return None if stream is None else stream.failure
 
-    def restore(self, link: Link, deadline: Deadline) -> None:
-        """Tell a new session what the last one had been told."""
+    def restore(self, session: Session, deadline: Deadline) -> None:
+        """Tell a new session what the last one had been told.
+
+        A server that refuses is not an error of the call that happens to come first.
+        """
         with self._lock:
             uris, kinds = list(self._uris), list(self._kinds)
-        if not link.is_stateful:
+        if not session.is_stateful:
             return  # the stream's own thread opens it again
         if uris or kinds:
-            link.open_get_stream(deadline)
-            # What changes before the stream is open is told to nobody.
-            link.wait_for_get_stream(deadline.sooner(_GET_STREAM_SECONDS))
+            session.listen(deadline, wait=_GET_STREAM_SECONDS)
         for uri in uris:
             try:
-                link.call("resources/subscribe", {"uri": uri}, deadline)
+                ask(session, "resources/subscribe", {"uri": uri}, deadline)
             except MCPServerError as exc:
                 _log.warning("the new session does not take a subscription: %s", exc)
 
@@ -134,7 +141,7 @@ class Subscriptions:
             wanted, old = self._filter(), self._stream
             if wanted == (old.wanted if old is not None else {}) and (old is None or old.failure is None):
                 return
-            stream = _Stream(self._connection, wanted) if wanted else None
+            stream = _Stream(self.connection, wanted) if wanted else None
             self._stream = stream
         opened = False
         try:
@@ -172,7 +179,7 @@ class _Stream:
         self._error: Optional[MCPClientError] = None
         # Guards the two below.
         self._lock = threading.RLock()
-        self._call: Optional[Call] = None
+        self._request: Optional[PendingRequest] = None
         self._over = False
 
     def open(self, deadline: Deadline) -> None:
@@ -201,13 +208,13 @@ class _Stream:
     def end(self) -> None:
         """Stop listening. Any thread."""
         with self._lock:
-            self._over, call = True, self._call
-        if call is not None:
-            call.cancel("nobody listens any more")
+            self._over, request = True, self._request
+        if request is not None:
+            request.cancel("nobody listens any more")
 
     def disown(self) -> None:
         """This process was forked from the one that listens."""
-        self._over, self._call = True, None
+        self._over, self._request = True, None
 
     def _run(self) -> None:
         fruitless = 0
@@ -224,8 +231,7 @@ class _Stream:
                     return
                 _log.debug("the stream of changes broke and is opened again: %s", exc)
             fruitless = 0 if progressed else fruitless + 1
-            delay = min(_FLOOR_SECONDS * 2.0 ** min(fruitless, 10), _LONGEST_DELAY)
-            delay = jittered(delay)
+            delay = jittered(min(_FLOOR_SECONDS * 2.0 ** min(fruitless, 10), _LONGEST_DELAY))
             try:
                 self._connection.pause(delay, Deadline(float("inf")))
             except MCPClosedError:
@@ -233,9 +239,9 @@ class _Stream:
 
     def _listen(self) -> bool:
         """One request, to its end. Returns whether it brought anything but its acknowledgement."""
-        link = self._connection.link(Deadline(self._connection.config.timeout))
-        call = Call(
-            link,
+        session = self._connection.session(Deadline(self._connection.config.timeout))
+        request = PendingRequest(
+            session,
             "subscriptions/listen",
             {"notifications": self.wanted},
             Deadline(float("inf")),
@@ -245,25 +251,26 @@ class _Stream:
         with self._lock:
             if self._over:
                 return False
-            self._call = call
+            self._request = request
         progressed = False
-        for batch in call.events():
+        for batch in request.events():
             for message in batch:
                 params = message.get("params")
                 params = params if isinstance(params, dict) else {}
-                if message["method"] == "notifications/cancelled" and matching_id(params.get("requestId")) == call.id:
+                method = message["method"]
+                if method == "notifications/cancelled" and matching_id(params.get("requestId")) == request.id:
                     # A server that ends a subscription must say so (2026-07-28, Cancellation); the stream of its own
                     # that HTTP has ends as well.
-                    call.was_ended()
+                    request.was_ended()
                     return progressed
-                if not _is_about(params, call.id):
+                if not _is_about(params, request.id):
                     continue
-                if message["method"] == _ACKNOWLEDGED:
+                if method == _ACKNOWLEDGED:
                     self._look_at(params.get("notifications"))
                     self._acknowledged.set()
                 else:
                     progressed = True
-        call.answer()
+        request.answer()
         return progressed
 
     def _look_at(self, granted: object) -> None:
@@ -283,7 +290,6 @@ class _Stream:
         self._error = error
         if self._acknowledged.is_set() and not self._over and not isinstance(error, MCPClosedError):
             _log.warning("the server does not tell of changes any more: %s", error)
-            # Whoever waits for an event looks again, and finds the failure.
-            for audience in self._connection.crew.audiences:
-                audience.hear({"method": ""})
+            # Those who wait for an event look again, and find the failure.
+            self._connection.listeners.session_ended()
         self._acknowledged.set()

@@ -52,6 +52,8 @@ class Transport(Protocol):
 
     # "sse", "http" or "stdio": what ``client.transport`` says.
     name: str
+    # Whether answers come on a stream that all requests share, for which there is a dispatcher thread.
+    shares_stream: bool
     # Whether leaving a request's response tells the server that the answer is not wanted any more.
     closing_cancels: bool
     # Whether what a request is about is mirrored into headers.

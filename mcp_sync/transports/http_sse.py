@@ -65,6 +65,7 @@ class HTTPSSETransport:
     """
 
     name = "sse"
+    shares_stream = True
     closing_cancels = False
     has_headers = False
     get_stream_is_open = False

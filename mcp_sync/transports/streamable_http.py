@@ -57,6 +57,7 @@ class StreamableHTTPTransport:
     """
 
     name = "http"
+    shares_stream = False
     closing_cancels = False
     has_headers = True
     heard_at: Optional[float] = None

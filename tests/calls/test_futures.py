@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from typing import Callable
+from typing import Any, Callable, cast
 
 import pytest
 
@@ -129,7 +129,7 @@ def test_close_settles_the_thousands_of_calls_that_wait_for_a_thread(server: Fau
 @pytest.mark.parametrize("state", ["running", "waiting"])
 def test_a_call_that_waits_for_a_thread_hears_of_the_close(state: str) -> None:
     """Whether close() comes before its thread has it or after, something comes of it."""
-    background = Background()
+    background = Background(cast(Any, None))
     gates = [threading.Event() for _ in range(64)]
     inside = threading.Semaphore(0)
 

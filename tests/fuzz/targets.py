@@ -37,7 +37,7 @@ from mcp_sync.protocol.urls import public_url, resolve_endpoint, resolve_redirec
 from mcp_sync.session.catalog import Catalog
 from mcp_sync.session.dispatcher import Dispatcher
 from mcp_sync.session.handlers import Handlers, event_of
-from mcp_sync.session.server_requests import Crew, Serving
+from mcp_sync.session.server_requests import Listeners, Pools, ServerRequests
 from mcp_sync.session.waiter import Waiter
 from mcp_sync.transports.http.chunked import ChunkDecoder
 from mcp_sync.transports.http.failures import seconds_of_retry_after
@@ -234,7 +234,7 @@ class _AtOnce:
         return True
 
 
-class _Crew:
+class _Pools:
     """The worker threads of a client, without the threads."""
 
     def __init__(self) -> None:
@@ -291,8 +291,8 @@ def routing(data: bytes) -> None:
         progress=repr,
         notification=repr,
     )
-    serving = Serving(handlers, cast(Crew, _Crew()), reply)
-    dispatcher = Dispatcher(serving.asked, serving.notified, lambda error: None, wants_progress=True)
+    requests = ServerRequests(handlers, cast(Pools, _Pools()), Listeners(), reply)
+    dispatcher = Dispatcher(requests, lambda error: None, lambda error: None)
     waiters = [Waiter(id, wants) for id, wants in enumerate(("all", "progress", None, "all"), 1)]
     for waiter in waiters:
         dispatcher.expect(waiter)

@@ -27,7 +27,7 @@ class Table(RuleBasedStateMachine):
         # Set when the thread has come to the message after the one that was brought.
         self.passed = threading.Event()
         self.losses: list[MCPClientError] = []
-        self.dispatcher = Dispatcher(self._asked, lambda message: None, self.losses.append)
+        self.dispatcher = Dispatcher(self, lambda error: None, self.losses.append)
         # The account: who is in the table; whose answer came; who was failed, by which reason.
         self.inside: dict[int, Waiter] = {}
         self.answered: dict[int, Any] = {}
@@ -41,7 +41,12 @@ class Table(RuleBasedStateMachine):
     def begin(self, threaded: bool) -> None:
         self.threaded = threaded
 
-    def _asked(self, message: Any) -> None:
+    wants_progress = False
+
+    def notified(self, message: Any) -> None:
+        pass
+
+    def asked(self, message: Any) -> None:
         if message["id"] == "marker":
             self.passed.set()
 

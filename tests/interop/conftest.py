@@ -18,7 +18,6 @@ from typing import Any, Optional
 import pytest
 
 from mcp_sync import MCPClient
-from tests.support import inside
 
 from .environments import InstallFailed, Unavailable
 from .real_servers import CROSS_SECTION, LEGACY, MODERN, SERVERS, Running, Server, StartFailed, start
@@ -198,7 +197,7 @@ def _kept() -> Iterator[Callable[[Running, str], MCPClient]]:
             if kept is None or of != (running.name, revision):
                 stack.close()
                 kept, of = stack.enter_context(_client_of(running, revision)), (running.name, revision)
-            inside.start_dispatcher(kept.connect())
+            kept.connect()
             return kept
 
         yield obtain

@@ -8,7 +8,8 @@ import pytest
 
 from mcp_sync import MCPCancelledError, MCPProtocolError, MCPServerError
 from mcp_sync.protocol.conversations import Ask, Following, Inputs, Pause
-from mcp_sync.protocol.rounds import finish, follow, is_complete, task_in
+from mcp_sync.protocol.messages import is_complete, task_in
+from mcp_sync.protocol.rounds import finish, follow
 
 PARAMS = {"name": "work", "arguments": {"x": 1}}
 

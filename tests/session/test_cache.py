@@ -137,7 +137,7 @@ def test_a_list_that_changed_while_it_was_asked_for_is_not_kept(modern: ModernSe
     assert cache is not None
 
     def list_prompts(asked: Asked) -> None:
-        cache.hear({"method": "notifications/prompts/list_changed"})  # it overtakes the answer
+        cache.notified({"method": "notifications/prompts/list_changed"})  # it overtakes the answer
         asked.answer({"prompts": [], "ttlMs": MINUTE})
 
     modern.methods["prompts/list"] = list_prompts
@@ -268,5 +268,5 @@ def test_each_notification_makes_stale_what_it_is_about(note: str, gone: set[str
     methods = {method for method, _ in LISTS}
     for method in methods:
         cache.put(method, None, {"ttlMs": MINUTE})
-    cache.hear({"method": note})
+    cache.notified({"method": note})
     assert {method for method in methods if cache.get(method, None) is None} == gone

@@ -31,7 +31,7 @@ def test_tools_that_say_so_may_run_twice() -> None:
         mirrors=False,
     )
     names = ("reads", "sets", "destroys", "says nothing", "unknown")
-    assert [catalog.may_run_twice(name) for name in names] == [True, True, False, False, False]
+    assert [(name in catalog.repeatable) for name in names] == [True, True, False, False, False]
 
 
 def test_a_new_list_replaces_the_old_one() -> None:
@@ -46,7 +46,7 @@ def test_a_new_list_replaces_the_old_one() -> None:
     catalog.learn([tool("a")], mirrors=True)
     assert catalog.paths_of("a") is None
     assert catalog.task_support("a") is None
-    assert not catalog.may_run_twice("a")
+    assert "a" not in catalog.repeatable
 
 
 def test_impossible_headers_leave_a_tool_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:

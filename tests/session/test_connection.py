@@ -49,14 +49,14 @@ class Failing:
         raise self._failures.pop(0) if len(self._failures) > 1 else self._failures[0]
 
 
-def connection(open_link: Callable[[Connection, Deadline], Any], **options: Any) -> Connection:
-    return Connection(Remote(["http://a/mcp"]), MCPClientConfig(**options), Handlers(), open_link)
+def connection(open_session: Callable[[Connection, Deadline], Any], **options: Any) -> Connection:
+    return Connection(Remote(["http://a/mcp"]), MCPClientConfig(**options), Handlers(), open_session)
 
 
 def test_the_first_attempt_is_the_only_one() -> None:
     opener = Failing(MCPConnectionError("refused", outcome="not_sent"))
     with within(), pytest.raises(MCPConnectionError):
-        connection(opener).link(Deadline(LONG))
+        connection(opener).session(Deadline(LONG))
     assert len(opener.times) == 1
 
 
@@ -71,7 +71,7 @@ def test_the_first_attempt_is_the_only_one() -> None:
 )
 def test_whatever_the_handshake_met_the_call_that_needed_it_was_not_sent(failure: MCPClientError) -> None:
     with pytest.raises(MCPClientError) as caught:
-        connection(Failing(failure)).link(Deadline(LONG))
+        connection(Failing(failure)).session(Deadline(LONG))
     assert caught.value.outcome == "not_sent"
     assert caught.value.server == "http://a/mcp"
 
@@ -81,7 +81,7 @@ def test_those_who_wait_for_an_attempt_share_its_failure_each_as_a_copy() -> Non
     opener.go.clear()
     shared = connection(opener)
     with ThreadPoolExecutor(5) as pool:
-        waits = [pool.submit(shared.link, Deadline(LONG)) for _ in range(5)]
+        waits = [pool.submit(shared.session, Deadline(LONG)) for _ in range(5)]
         assert opener.entered.wait(PATIENCE)
         at = time.monotonic() + 0.2  # the others need a moment to arrive; a late one makes an attempt of its own
         while time.monotonic() < at:
@@ -98,10 +98,10 @@ def test_a_wait_for_anothers_attempt_ends_at_ones_own_deadline() -> None:
     opener.go.clear()
     shared = connection(opener)
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(shared.link, Deadline(LONG))
+        slow = pool.submit(shared.session, Deadline(LONG))
         assert opener.entered.wait(PATIENCE)
         with within(), pytest.raises(MCPTimeoutError) as caught:
-            shared.link(Deadline(0.1))
+            shared.session(Deadline(0.1))
         assert caught.value.outcome == "not_sent"
         opener.go.set()
         assert isinstance(slow.exception(PATIENCE), MCPConnectionError)
@@ -116,7 +116,7 @@ def test_an_attempt_that_was_interrupted_is_taken_over_by_who_waits(failure: Bas
 
     def attempt() -> None:
         try:
-            shared.link(Deadline(LONG))
+            shared.session(Deadline(LONG))
         except BaseException as exc:  # noqa: BLE001  # KeyboardInterrupt among them
             outcomes.append(exc)
 
@@ -138,7 +138,7 @@ def test_close_ends_every_wait_and_refuses_what_comes() -> None:
         shared.close(Deadline(5.0))
         shared.close(Deadline(5.0))
         with pytest.raises(MCPClosedError) as caught:
-            shared.link(Deadline(LONG))
+            shared.session(Deadline(LONG))
     assert caught.value.outcome == "not_sent"
     assert opener.times == []
 
@@ -180,6 +180,6 @@ def test_ids_are_drawn_by_many_threads_and_never_twice() -> None:
     shared = connection(Failing(MCPConnectionError("x")))
     with ThreadPoolExecutor(8) as pool:
         drawn = [
-            number for ids in pool.map(lambda n: [shared.new_id() for _ in range(500)], range(8)) for number in ids
+            number for ids in pool.map(lambda n: [shared._new_id() for _ in range(500)], range(8)) for number in ids
         ]
     assert len(set(drawn)) == 4000

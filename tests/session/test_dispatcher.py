@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -18,24 +18,40 @@ from mcp_sync.session.waiter import Waiter
 PATIENCE = 10.0
 
 
-class Heard:
-    """What a dispatcher passes on."""
+class Recorder:
+    """Takes what a dispatcher passes on."""
+
+    wants_progress = False
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
-        self.notified: list[Any] = []
+        self.requests: list[Any] = []
+        self.notifications: list[Any] = []
         self.lost: list[Any] = []
 
+    def asked(self, message: Any) -> None:
+        self.requests.append(message)
+
+    def notified(self, message: Any) -> None:
+        self.notifications.append(message)
+
+
+def make(recorder: Optional[Recorder] = None, started: bool = False) -> Dispatcher:
+    recorder = recorder or Recorder()
+    made = Dispatcher(recorder, lambda error: None, recorder.lost.append)
+    if started:
+        made.start()
+    return made
+
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def heard() -> Recorder:
+    return Recorder()
 
 
 @pytest.fixture
-def dispatcher(heard: Heard) -> Iterator[Dispatcher]:
+def dispatcher(heard: Recorder) -> Iterator[Dispatcher]:
     """A dispatcher whose thread runs."""
-    made = Dispatcher(heard.asked.append, heard.notified.append, heard.lost.append)
+    made = make(heard, started=True)
     yield made
     made.lost(MCPClosedError("over"))
     made.join(Deadline(PATIENCE))
@@ -105,7 +121,7 @@ def test_a_wait_ends_at_its_deadline(dispatcher: Dispatcher) -> None:
 
 
 def test_a_lost_stream_fails_everyone_with_an_error_each_and_refuses_who_comes_after(
-    dispatcher: Dispatcher, heard: Heard
+    dispatcher: Dispatcher, heard: Recorder
 ) -> None:
     waiters = [Waiter(number) for number in range(5)]
     for waiter in waiters:
@@ -130,9 +146,9 @@ def test_a_lost_stream_fails_everyone_with_an_error_each_and_refuses_who_comes_a
 @pytest.mark.parametrize("has_thread", [True, False])
 def test_who_is_woken_by_a_loss_finds_the_session_lost(has_thread: bool) -> None:
     lost = threading.Event()
-    dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: lost.set())
+    dispatcher = Dispatcher(Recorder(), lambda error: None, lambda error: lost.set())
     if has_thread:
-        dispatcher.arrived([note("notifications/x")])
+        dispatcher.start()
     waiter = Waiter(1)
     dispatcher.expect(waiter)
     dispatcher.lost(MCPConnectionError("gone"))
@@ -151,20 +167,20 @@ def test_what_arrived_before_the_loss_is_delivered(dispatcher: Dispatcher) -> No
     assert waiter.failure is None
 
 
-def test_requests_and_notifications_go_where_they_belong(dispatcher: Dispatcher, heard: Heard) -> None:
+def test_requests_and_notifications_go_where_they_belong(dispatcher: Dispatcher, heard: Recorder) -> None:
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     dispatcher.arrived([ping, note("notifications/x")])
-    eventually(lambda: bool(heard.notified))
-    assert heard.asked == [ping]
-    assert heard.notified == [note("notifications/x")]
+    eventually(lambda: bool(heard.notifications))
+    assert heard.requests == [ping]
+    assert heard.notifications == [note("notifications/x")]
 
 
-def test_a_request_with_the_id_of_one_of_ours_is_not_its_answer(dispatcher: Dispatcher, heard: Heard) -> None:
+def test_a_request_with_the_id_of_one_of_ours_is_not_its_answer(dispatcher: Dispatcher, heard: Recorder) -> None:
     waiter = Waiter(1)
     dispatcher.expect(waiter)
     dispatcher.arrived([{"jsonrpc": "2.0", "id": 1, "method": "ping"}, result(1)])
     assert waiter.wait(Deadline(PATIENCE))
-    assert len(heard.asked) == 1
+    assert len(heard.requests) == 1
 
 
 @pytest.mark.parametrize("bad", [{"method": 7}, {"method": {}, "id": 1}, {"method": []}])
@@ -178,10 +194,13 @@ def test_a_message_that_cannot_be_routed_keeps_nobody_from_theirs(
 
 
 def test_a_listener_that_raises_keeps_nobody_from_theirs(caplog: pytest.LogCaptureFixture) -> None:
-    def fail(message: Any) -> None:
-        raise RuntimeError("x")
+    class Failing(Recorder):
+        def asked(self, message: Any) -> None:
+            raise RuntimeError("x")
 
-    dispatcher = Dispatcher(fail, fail, lambda error: None)
+        notified = asked
+
+    dispatcher = make(Failing())
     waiter = Waiter(1)
     dispatcher.expect(waiter)
     dispatcher.route([note("notifications/x"), {"id": 5, "method": "ping"}, result(1)])
@@ -222,7 +241,7 @@ def test_on_a_shared_stream_every_open_call_that_wants_all_sees_a_log_message(di
 
 
 def test_on_a_calls_own_response_only_that_call_is_answered_or_told() -> None:
-    dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: None)
+    dispatcher = make()
     one, two = Waiter(1, "all"), Waiter(2, "all")
     dispatcher.expect(one)
     dispatcher.expect(two)
@@ -242,7 +261,7 @@ def test_on_a_calls_own_response_only_that_call_is_answered_or_told() -> None:
 
 
 def test_an_error_without_an_id_on_a_calls_own_response_is_that_calls() -> None:
-    dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: None)
+    dispatcher = make()
     waiter = Waiter(1)
     dispatcher.expect(waiter)
     dispatcher.route([{"jsonrpc": "2.0", "id": None, "error": {"code": 1, "message": "x"}}])
@@ -269,7 +288,7 @@ def test_a_full_inbox_loses_its_oldest_and_never_the_answer(monkeypatch: pytest.
     from mcp_sync.session import waiter as module
 
     monkeypatch.setattr(module, "_INBOX_SIZE", 10)
-    dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: None)
+    dispatcher = make()
     waiter = Waiter(1, "all")
     dispatcher.expect(waiter)
     start = time.monotonic()
@@ -331,7 +350,7 @@ def test_each_of_many_racing_waiters_is_settled_exactly_once(dispatcher: Dispatc
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(run) for run in (answer, answer_directly, withdraw, end)]:
             future.result(PATIENCE)
-    eventually(lambda: dispatcher._queued == dispatcher._routed)
+    eventually(lambda: dispatcher._queue.unfinished_tasks == 0)
     assert dispatcher.waiting == 0
     assert len(settled) == len(set(settled))
     for number, waiter in enumerate(waiters):
@@ -339,7 +358,7 @@ def test_each_of_many_racing_waiters_is_settled_exactly_once(dispatcher: Dispatc
 
 
 def test_the_callers_who_wait_when_it_is_abandoned_are_woken_at_once() -> None:
-    dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: None)
+    dispatcher = make()
     waiters = [Waiter(number) for number in range(20)]
     for waiter in waiters:
         dispatcher.expect(waiter)
@@ -355,7 +374,7 @@ def test_the_callers_who_wait_when_it_is_abandoned_are_woken_at_once() -> None:
 
 def test_who_is_taken_out_while_all_are_failed_is_woken_too() -> None:
     """As by the first one who is woken, and cancels the others."""
-    dispatcher = Dispatcher(lambda message: None, lambda message: None, lambda error: None)
+    dispatcher = make()
     others = [Waiter(number) for number in range(1, 5)]
 
     class First(Waiter):
@@ -374,23 +393,15 @@ def _dispatcher_threads() -> int:
     return sum(thread.name == "mcp-sync-dispatcher" for thread in threading.enumerate())
 
 
-def test_answers_alone_need_no_thread(dispatcher: Dispatcher) -> None:
-    waiters = [Waiter(number) for number in range(50)]
-    for waiter in waiters:
-        dispatcher.expect(waiter)
-        dispatcher.arrived([result(waiter.id)])
-    assert all(waiter.wait(Deadline(PATIENCE)) for waiter in waiters)
-    assert _dispatcher_threads() == 0
-
-
-def test_an_answer_stays_behind_what_came_before_it(heard: Heard) -> None:
+def test_an_answer_stays_behind_what_came_before_it() -> None:
     gate, order = threading.Event(), []
 
-    def notified(message: Any) -> None:
-        gate.wait(PATIENCE)
-        order.append(message["method"])
+    class Slow(Recorder):
+        def notified(self, message: Any) -> None:
+            gate.wait(PATIENCE)
+            order.append(message["method"])
 
-    dispatcher = Dispatcher(heard.asked.append, notified, heard.lost.append)
+    dispatcher = make(Slow(), started=True)
     waiter = Waiter(1)
     dispatcher.expect(waiter)
     dispatcher.arrived([note("notifications/first")])
@@ -403,44 +414,34 @@ def test_an_answer_stays_behind_what_came_before_it(heard: Heard) -> None:
     dispatcher.join(Deadline(PATIENCE))
 
 
-def test_without_a_thread_the_reader_routes(
-    dispatcher: Dispatcher, heard: Heard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    waiter = Waiter(1)
+def test_everything_goes_through_the_queue_to_the_one_thread(heard: Recorder) -> None:
+    """The reader settles nobody itself: that is the dispatcher thread's."""
+    dispatcher, waiter = make(heard), Waiter(1)
     dispatcher.expect(waiter)
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        dispatcher.arrived([note("notifications/x"), result(1)])
-    assert waiter.settled
-    assert len(heard.notified) == 1
+    dispatcher.arrived([note("notifications/x"), result(1)])
+    assert not waiter.settled
+    dispatcher.start()
+    assert waiter.wait(Deadline(PATIENCE))
+    assert len(heard.notifications) == 1
     dispatcher.lost(MCPClosedError("over"))
+    dispatcher.join(Deadline(PATIENCE))
     assert len(heard.lost) == 1
 
 
-def test_what_comes_after_the_end_starts_no_thread(dispatcher: Dispatcher, heard: Heard) -> None:
-    dispatcher.lost(MCPClosedError("over"))
-    dispatcher.arrived([note("notifications/x")])
-    assert _dispatcher_threads() == 0
-    assert len(heard.lost) == 1
-
-
-def test_a_stream_is_not_buried_while_a_call_waits(dispatcher: Dispatcher, heard: Heard) -> None:
+def test_a_stream_is_not_given_up_while_a_call_waits(dispatcher: Dispatcher, heard: Recorder) -> None:
     waiter = Waiter(1)
     dispatcher.expect(waiter)
-    assert not dispatcher.bury(MCPConnectionError("dead"))
+    assert not dispatcher.lost_if_idle(MCPConnectionError("dead"))
     assert heard.lost == []
     dispatcher.withdraw(waiter)
-    assert dispatcher.bury(MCPConnectionError("dead"))
+    assert dispatcher.lost_if_idle(MCPConnectionError("dead"))
+    dispatcher.join(Deadline(PATIENCE))
     assert [str(error) for error in heard.lost] == ["dead"]
     with pytest.raises(MCPConnectionError, match="dead"):
         dispatcher.expect(Waiter(2))
 
 
 def test_the_thread_ends_when_the_stream_is_lost_and_only_then(dispatcher: Dispatcher) -> None:
-    dispatcher.arrived([note("notifications/x")])
     assert _dispatcher_threads() == 1
     dispatcher.lost(MCPClosedError("over"))
     dispatcher.join(Deadline(PATIENCE))

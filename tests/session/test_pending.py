@@ -11,6 +11,7 @@ import pytest
 
 from mcp_sync import (
     MCPCancelledError,
+    MCPClientConfig,
     MCPClientError,
     MCPClosedError,
     MCPConnectionError,
@@ -21,9 +22,9 @@ from mcp_sync import (
 )
 from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.session.handlers import Handlers
-from mcp_sync.session.pending import Call
-from mcp_sync.session.server_requests import Crew, Serving
-from mcp_sync.session.session import Link
+from mcp_sync.session.pending import PendingRequest
+from mcp_sync.session.server_requests import Listeners, Pools
+from mcp_sync.session.session import Session, Shared
 
 PATIENCE = 10.0
 
@@ -32,6 +33,7 @@ class Fake:
     """Stands for a transport: ``on_send`` says what becomes of a message."""
 
     name = "fake"
+    shares_stream = False
     closing_cancels = False
     has_headers = False
     heard_at: Optional[float] = None
@@ -62,31 +64,31 @@ def transport() -> Fake:
 
 
 @pytest.fixture
-def link(transport: Fake) -> Iterator[Link]:
-    crew = Crew()
+def session(transport: Fake) -> Iterator[Session]:
+    pools = Pools()
     ids = itertools.count(1)
     make_transport: Any = lambda sink: transport  # noqa: E731  # any transport will do
     make_stamp: Any = None
-    made = Link(
-        make_transport,
-        lambda reply: Serving(Handlers(), crew, reply),
-        crew,
-        lambda: next(ids),
-        make_stamp,
-        "http://a/mcp",
-        30.0,
-        20.0,
-    )
+    shared = Shared("http://a/mcp", MCPClientConfig(), Handlers(), pools, Listeners(), lambda: next(ids), make_stamp)
+    made = Session(make_transport, shared)
     yield made
-    crew.close()
+    pools.close()
 
 
 def result(id: object, value: object = 1) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id, "result": {"value": value}}
 
 
-def call(link: Link, method: str = "tools/call", seconds: float = PATIENCE, wants: Optional[str] = None) -> Call:
-    return Call(link, method, {"name": "x"}, Deadline(seconds), wants)
+def call(
+    session: Session, method: str = "tools/call", seconds: float = PATIENCE, wants: Optional[str] = None
+) -> PendingRequest:
+    return PendingRequest(session, method, {"name": "x"}, Deadline(seconds), wants)
+
+
+def result_of_call(pending: PendingRequest) -> dict[str, Any]:
+    for _ in pending.events():
+        pass
+    return pending.answer()
 
 
 def raising(error: MCPClientError) -> Callable[[Any], Any]:
@@ -96,65 +98,65 @@ def raising(error: MCPClientError) -> Callable[[Any], Any]:
     return send
 
 
-def settle_errands(link: Link) -> None:
+def settle_background(session: Session) -> None:
     """Wait until what was to be told in the background has been told."""
     done = threading.Event()
-    link._crew.errands.submit(done.set)
+    session.pools.background.submit(done.set)
     assert done.wait(PATIENCE)
 
 
-def test_the_answer_may_come_before_the_request_was_accepted(link: Link, transport: Fake) -> None:
-    transport.on_send = lambda message: link.dispatcher.route([result(message["id"], "early")])
-    assert call(link).result() == {"value": "early"}
-    assert link.made_progress
+def test_the_answer_may_come_before_the_request_was_accepted(session: Session, transport: Fake) -> None:
+    transport.on_send = lambda message: session.dispatcher.route([result(message["id"], "early")])
+    assert result_of_call(call(session)) == {"value": "early"}
+    assert session.made_progress
 
 
-def test_an_answer_that_came_counts_although_its_post_failed(link: Link, transport: Fake) -> None:
+def test_an_answer_that_came_counts_although_its_post_failed(session: Session, transport: Fake) -> None:
     def answer_and_fail(message: Any) -> Any:
-        link.dispatcher.route([result(message["id"])])
+        session.dispatcher.route([result(message["id"])])
         raise MCPConnectionError("the POST broke", outcome="unknown")
 
     transport.on_send = answer_and_fail
-    assert call(link).result() == {"value": 1}
+    assert result_of_call(call(session)) == {"value": 1}
 
 
-def test_the_progress_before_an_answer_is_seen_although_the_post_failed(link: Link, transport: Fake) -> None:
+def test_the_progress_before_an_answer_is_seen_although_the_post_failed(session: Session, transport: Fake) -> None:
     def report_answer_and_fail(message: Any) -> Any:
         progress = {"progressToken": message["id"], "progress": 1}
-        link.dispatcher.route([{"jsonrpc": "2.0", "method": "notifications/progress", "params": progress}])
-        link.dispatcher.route([result(message["id"])])
+        session.dispatcher.route([{"jsonrpc": "2.0", "method": "notifications/progress", "params": progress}])
+        session.dispatcher.route([result(message["id"])])
         raise MCPConnectionError("the POST broke", outcome="unknown")
 
     transport.on_send = report_answer_and_fail
-    one = call(link, wants="progress")
+    one = call(session, wants="progress")
     assert [message["params"]["progress"] for batch in one.events() for message in batch] == [1]
     assert one.answer() == {"value": 1}
 
 
 @pytest.mark.parametrize("outcome", ["not_sent", "unknown"])
 def test_of_a_lost_session_and_a_failed_post_the_one_that_knows_more_says_whether_it_may_have_run(
-    outcome: str, link: Link, transport: Fake
+    outcome: str, session: Session, transport: Fake
 ) -> None:
     def lose_and_fail(message: Any) -> Any:
-        link.dispatcher.abandon(lambda: MCPConnectionError("the stream ended", outcome="unknown"))
+        session.dispatcher.abandon(lambda: MCPConnectionError("the stream ended", outcome="unknown"))
         raise MCPClosedError("interrupted", outcome=outcome)
 
     transport.on_send = lose_and_fail
     with pytest.raises(MCPConnectionError, match="the stream ended") as caught:
-        call(link).result()
+        result_of_call(call(session))
     assert caught.value.outcome == outcome
 
 
 def test_a_server_that_says_that_it_did_not_process_a_request_is_believed_although_the_session_is_lost(
-    link: Link, transport: Fake
+    session: Session, transport: Fake
 ) -> None:
     def lose_and_refuse(message: Any) -> Any:
-        link.dispatcher.abandon(lambda: MCPConnectionError("the stream ended", outcome="unknown"))
+        session.dispatcher.abandon(lambda: MCPConnectionError("the stream ended", outcome="unknown"))
         raise SessionExpiredError("no such session", status=404, outcome="refused")
 
     transport.on_send = lose_and_refuse
     with pytest.raises(SessionExpiredError):
-        call(link).result()
+        result_of_call(call(session))
 
 
 @pytest.mark.parametrize(
@@ -168,56 +170,56 @@ def test_a_server_that_says_that_it_did_not_process_a_request_is_believed_althou
     ids=["broke", "timed out", "not sent", "refused"],
 )
 def test_the_server_is_told_to_cancel_only_what_it_may_have(
-    error: MCPClientError, told: bool, link: Link, transport: Fake
+    error: MCPClientError, told: bool, session: Session, transport: Fake
 ) -> None:
     transport.on_send = raising(error)
     with pytest.raises(type(error)):
-        call(link).result()
+        result_of_call(call(session))
     transport.on_send = lambda message: None
-    settle_errands(link)
+    settle_background(session)
     assert [message["method"] for message in transport.sent[1:]] == ["notifications/cancelled"] * told
-    assert link.dispatcher.waiting == 0
+    assert session.dispatcher.waiting == 0
 
 
-def test_initialize_is_never_cancelled(link: Link, transport: Fake) -> None:
+def test_initialize_is_never_cancelled(session: Session, transport: Fake) -> None:
     with pytest.raises(MCPTimeoutError):
-        call(link, "initialize", 0.05).result()
-    settle_errands(link)
+        result_of_call(call(session, "initialize", 0.05))
+    settle_background(session)
     assert len(transport.sent) == 1
 
 
-def test_nothing_is_told_to_a_server_whose_session_is_lost(link: Link, transport: Fake) -> None:
-    link.lost.set()
+def test_nothing_is_told_to_a_server_whose_session_is_lost(session: Session, transport: Fake) -> None:
+    session.lost.set()
     with pytest.raises(MCPTimeoutError):
-        call(link, seconds=0.05).result()
-    settle_errands(link)
+        result_of_call(call(session, seconds=0.05))
+    settle_background(session)
     assert len(transport.sent) == 1
 
 
-def test_errors_say_what_was_asked_and_for_how_long(link: Link, transport: Fake) -> None:
+def test_errors_say_what_was_asked_and_for_how_long(session: Session, transport: Fake) -> None:
     with pytest.raises(MCPTimeoutError) as caught:
-        call(link, seconds=0.05).result()
+        result_of_call(call(session, seconds=0.05))
     error = caught.value
     assert (error.server, error.method, error.request_id) == ("http://a/mcp", "tools/call", 1)
     assert error.elapsed is not None
     assert error.elapsed >= 0.05
-    transport.on_send = lambda message: link.dispatcher.route(
+    transport.on_send = lambda message: session.dispatcher.route(
         [{"jsonrpc": "2.0", "id": message["id"], "error": {"code": 5, "message": "no"}}]
     )
     with pytest.raises(MCPServerError) as refused:
-        call(link).result()
+        result_of_call(call(session))
     assert refused.value.method == "tools/call"
 
 
-def test_cancel_wakes_who_waits_and_tells_the_server_once(link: Link, transport: Fake) -> None:
-    one = call(link)
+def test_cancel_wakes_who_waits_and_tells_the_server_once(session: Session, transport: Fake) -> None:
+    one = call(session)
     entered = threading.Event()
     transport.on_send = lambda message: entered.set()
     failures: list[BaseException] = []
 
     def wait() -> None:
         try:
-            one.result()
+            result_of_call(one)
         except MCPClientError as exc:
             failures.append(exc)
 
@@ -228,27 +230,29 @@ def test_cancel_wakes_who_waits_and_tells_the_server_once(link: Link, transport:
     one.cancel()
     thread.join(PATIENCE)
     assert [type(failure) for failure in failures] == [MCPCancelledError]
-    settle_errands(link)
+    settle_background(session)
     assert [message["method"] for message in transport.sent] == ["tools/call", "notifications/cancelled"]
     assert transport.sent[1]["params"]["requestId"] == one.id
 
 
-def test_cancel_before_the_start_sends_nothing_and_after_the_end_nothing_more(link: Link, transport: Fake) -> None:
-    early = call(link)
+def test_cancel_before_the_start_sends_nothing_and_after_the_end_nothing_more(
+    session: Session, transport: Fake
+) -> None:
+    early = call(session)
     early.cancel()
     with pytest.raises(MCPCancelledError) as caught:
-        early.result()
+        result_of_call(early)
     assert caught.value.outcome == "not_sent"
     assert transport.sent == []
-    transport.on_send = lambda message: link.dispatcher.route([result(message["id"])])
-    late = call(link)
-    late.result()
+    transport.on_send = lambda message: session.dispatcher.route([result(message["id"])])
+    late = call(session)
+    result_of_call(late)
     late.cancel()
-    settle_errands(link)
+    settle_background(session)
     assert len(transport.sent) == 1
 
 
-def test_a_response_that_does_not_hold_the_answer_breaks_the_protocol(link: Link, transport: Fake) -> None:
+def test_a_response_that_does_not_hold_the_answer_breaks_the_protocol(session: Session, transport: Fake) -> None:
     closed = []
 
     def respond(message: Any) -> Iterator[list[Any]]:
@@ -260,12 +264,12 @@ def test_a_response_that_does_not_hold_the_answer_breaks_the_protocol(link: Link
 
     transport.on_send = respond
     with pytest.raises(MCPProtocolError, match="does not hold the answer"):
-        call(link).result()
+        result_of_call(call(session))
     assert closed
 
 
-def test_an_iteration_that_is_left_early_cancels_the_call(link: Link, transport: Fake) -> None:
-    transport.on_send = lambda message: link.dispatcher.route(
+def test_an_iteration_that_is_left_early_cancels_the_call(session: Session, transport: Fake) -> None:
+    transport.on_send = lambda message: session.dispatcher.route(
         [
             {
                 "jsonrpc": "2.0",
@@ -274,22 +278,22 @@ def test_an_iteration_that_is_left_early_cancels_the_call(link: Link, transport:
             }
         ]
     )
-    events: Any = call(link, wants="progress").events()
+    events: Any = call(session, wants="progress").events()
     (batch,) = [next(events)]
     assert batch[0]["params"]["progress"] == 1
     transport.on_send = lambda message: None
     events.close()
-    settle_errands(link)
+    settle_background(session)
     assert transport.sent[-1]["method"] == "notifications/cancelled"
-    assert link.dispatcher.waiting == 0
+    assert session.dispatcher.waiting == 0
 
 
 def test_the_request_carries_its_id_as_progress_token_beside_the_callers_own_metadata(
-    link: Link, transport: Fake
+    session: Session, transport: Fake
 ) -> None:
-    transport.on_send = lambda message: link.dispatcher.route([result(message["id"])])
+    transport.on_send = lambda message: session.dispatcher.route([result(message["id"])])
     given = {"name": "x", "_meta": {"trace": "t"}}
-    one = Call(link, "tools/call", given, Deadline(PATIENCE), "progress")
-    one.result()
+    one = PendingRequest(session, "tools/call", given, Deadline(PATIENCE), "progress")
+    result_of_call(one)
     assert transport.sent[0]["params"]["_meta"] == {"trace": "t", "progressToken": one.id}
     assert given["_meta"] == {"trace": "t"}

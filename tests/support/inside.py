@@ -9,13 +9,14 @@ import atexit
 import socket
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from mcp_sync import MCPClient, lifecycle
+from mcp_sync import MCPClient
 from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.discovery import opener
 from mcp_sync.session import connection as connection_module
+from mcp_sync.session import home
 from mcp_sync.session.connection import Connection
-from mcp_sync.session.server_requests import Crew
-from mcp_sync.session.session import Link
+from mcp_sync.session.server_requests import Pools
+from mcp_sync.session.session import Session
 
 # The rest is imported where it is used: a program that a test starts loads no more than what it is about.
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ __all__ = [
     "routes",
     "session_of",
     "socket_of_stream",
-    "start_dispatcher",
     "waiting",
     "waiting_anywhere",
     "with_keepalive",
@@ -52,31 +52,31 @@ __all__ = [
 
 def connection_of(client: MCPClient) -> Connection:
     """What opens the sessions of a client, one after the other."""
-    return client._connection
+    return client._home.connection
 
 
 def is_being_opened(client: MCPClient) -> bool:
     """Whether a thread is opening a session."""
-    return client._connection._attempt is not None
+    return client._home.connection._attempt is not None
 
 
-def session_of(client: MCPClient) -> Link:
+def session_of(client: MCPClient) -> Session:
     """The last session, lost or not."""
-    session = client._connection.last
+    session = client._home.connection.last
     assert session is not None
     return session
 
 
-def open_session_of(client: MCPClient) -> Link:
+def open_session_of(client: MCPClient) -> Session:
     """The session, which must not be lost."""
-    session = client._connection.live
+    session = client._home.connection.live
     assert session is not None
     return session
 
 
 def former_sessions(client: MCPClient) -> int:
     """How many sessions are kept that the server has forgotten, because calls wait in them."""
-    return len(client._connection._retired)
+    return len(client._home.connection._retired)
 
 
 def waiting(client: MCPClient) -> int:
@@ -86,32 +86,26 @@ def waiting(client: MCPClient) -> int:
 
 def waiting_anywhere(client: MCPClient) -> int:
     """How many entries the tables of all sessions have."""
-    connection = client._connection
+    connection = client._home.connection
     return sum(session.dispatcher.waiting for session in (connection.last, *connection._retired) if session is not None)
 
 
-def start_dispatcher(client: MCPClient) -> None:
-    """Start the dispatcher's thread now, and not with the first message that needs it."""
-    session = client._connection.live
-    if session is not None:
-        session.dispatcher._start()
-
-
 def listeners(client: MCPClient) -> list[Any]:
-    """Who hears of changes."""
-    return list(client._connection.crew.audiences)
+    """What is told of changes."""
+    return list(client._home.connection.listeners._listeners)
 
 
 def notices(client: MCPClient) -> tuple[int, int]:
     """How many notifications wait for a handler, and how many were dropped."""
-    pool = client._connection.crew.notices
+    pool = client._home.connection.pools.notices
     return len(pool._jobs), pool.dropped
 
 
 def routes(client: MCPClient) -> int:
     """How many URLs are kept prepared for direct calls."""
-    assert client._operations is not None
-    return len(client._operations._http._routes)
+    from mcp_sync.calls.direct_http import DirectHTTP
+
+    return len(client._home.connection._companions[DirectHTTP]._http._routes)
 
 
 # Its transport
@@ -186,9 +180,9 @@ def at_exit_before_ours(function: Callable[[], object]) -> None:
     """As if ``function`` had been registered before the package was imported: what the package does at the end then
     runs first.
     """
-    atexit.unregister(lifecycle._at_exit)
+    atexit.unregister(home._at_exit)
     atexit.register(function)
-    atexit.register(lifecycle._at_exit)
+    atexit.register(home._at_exit)
 
 
 def limits() -> dict[str, float]:
@@ -198,7 +192,7 @@ def limits() -> dict[str, float]:
     from mcp_sync.session import cache, dispatcher, waiter
     from mcp_sync.transports.http import connections, failures, sender
 
-    crew = Crew()
+    pools = Pools()
     return {
         "levels that a message may be nested": messages._DEEPEST,
         "pages of one list": conversations._MAX_PAGES,
@@ -209,9 +203,9 @@ def limits() -> dict[str, float]:
         "events that one call may leave unread": waiter._INBOX_SIZE,
         "batches of messages between the reader and the dispatcher": dispatcher._QUEUE_SIZE,
         "changes that one `listen()` may leave unread": changes._BACKLOG,
-        "requests of the server that run a handler at once": crew.handlers._limit,
-        "further requests of the server that wait": crew.handlers._backlog,
-        "notifications that wait for a handler": crew.notices._backlog,
+        "requests of the server that run a handler at once": pools.handlers._limit,
+        "further requests of the server that wait": pools.handlers._backlog,
+        "notifications that wait for a handler": pools.notices._backlog,
         "calls of `submit()` that run at once": futures._THREADS,
         "results kept because they are fresh": cache._MOST_ENTRIES,
         "connections kept for one host": connections._POOL_SIZE,

@@ -19,9 +19,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Dict, Optional, Protocol
 
-from ...concurrency.events import Event
+from ...concurrency.events import Condition, Event
 from ...concurrency.forks import in_child
-from ...concurrency.locks import Condition
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse

@@ -62,6 +62,7 @@ class StdioTransport:
     """
 
     name = "stdio"
+    shares_stream = True
     closing_cancels = False
     has_headers = False
     heard_at: Optional[float] = None

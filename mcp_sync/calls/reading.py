@@ -1,0 +1,83 @@
+"""Payloads as models: what a server answered, checked.
+
+Runs on: the calling thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, Type, TypeVar
+
+from pydantic_core import ValidationError
+
+from ..errors import MCPProtocolError, ToolError
+from ..escape import excerpt
+from ..session.connection import Connection
+
+if TYPE_CHECKING:
+    from ..protocol.types import CallToolResult
+
+__all__ = ["read", "read_tool_result"]
+
+_T = TypeVar("_T")
+
+_LONGEST_REASON = 1000
+
+
+def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> _T:
+    """``payload`` as a model.
+
+    Raises:
+        MCPProtocolError: its shape is wrong, or it is of a type that nobody here knows.
+    """
+    _check_result_type(payload, method, connection)
+
+    try:
+        return model.model_validate(payload)  # type: ignore[attr-defined, no-any-return]  # a pydantic model
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+    # Outside of the handler: pydantic's text quotes what the server sent.
+    problem = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+    raise MCPProtocolError(
+        f"the server's {model.__name__} has a wrong shape ({excerpt(problem)})",
+        server=connection.target.public,
+        method=method,
+        outcome="unknown",
+    )
+
+
+def _check_result_type(payload: Any, method: str, connection: Connection) -> None:
+    """A type of result that nobody here knows is invalid (2026-07-28, Basic, ResultType)."""
+    kind = payload.get("resultType", "complete") if isinstance(payload, dict) else "complete"
+    if kind == "complete":
+        return
+    session = connection.last
+    if session is not None and not session.is_stateful:
+        raise MCPProtocolError(
+            f"the server answered with a result of the unknown type {excerpt(str(kind))!r}; request() returns it "
+            "as it is",
+            server=connection.target.public,
+            method=method,
+            outcome="unknown",
+        )
+
+
+def read_tool_result(result: Dict[str, Any], name: str, connection: Connection, raise_on_error: bool) -> CallToolResult:
+    """The result of ``tools/call`` as a model.
+
+    Raises:
+        ToolError: it says ``isError``, and ``raise_on_error`` is set.
+        MCPProtocolError: it has a wrong shape.
+    """
+    from ..protocol.types import CallToolResult
+
+    model: CallToolResult = read(CallToolResult, result, "tools/call", connection)
+    if raise_on_error and model.is_error:
+        reason = model.text or "the server gives no reason"
+        reason = reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
+        raise ToolError(
+            f"the tool {name!r} failed: {reason}",
+            result=model,
+            method="tools/call",
+            server=connection.target.public,
+        )
+    return model

@@ -1,0 +1,173 @@
+"""The connection that a client has now, apart from the client: what becomes of it at a fork, at the interpreter's exit,
+and when the client is dropped.
+
+Runs on: the caller's threads; ``collected`` on the thread that collects garbage.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import sys
+import threading
+import warnings
+import weakref
+from importlib import import_module
+from typing import Callable, List
+
+from ..concurrency.background_close import begin_exit, close_in_background
+from ..concurrency.deadline import Deadline
+from ..concurrency.forks import disown, in_child, notice
+from ..errors import MCPClientError
+from .connection import Connection
+
+__all__ = ["Home"]
+
+_EXIT_SECONDS = 1.0
+_PACKAGE = __name__.partition(".")[0]
+_CONFIG = f"{_PACKAGE}.config"
+# What is imported at first use, and must be there before a fork.
+_IMPORTED_LATER = (
+    "calls.changes",
+    "calls.direct_http",
+    "calls.futures",
+    "calls.tasks",
+    "calls.tools",
+    "config",
+    "discovery.stdio_probe",
+    "transports.http_sse",
+    "transports.streamable_http",
+)
+
+
+class Home:
+    """The connection of now.
+
+    Parameters:
+        make_connection: makes a connection; it must not refer to the client.
+        after_fork: is called in a forked child before a connection is made there.
+    """
+
+    def __init__(self, make_connection: Callable[[], Connection], after_fork: Callable[[], None]) -> None:
+        notice()
+        self._make_connection = make_connection
+        self._after_fork = after_fork
+        # Guards the change from one connection to the next.
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._connection = self._make()
+        _homes.add(self)
+
+    def _make(self) -> Connection:
+        connection = self._make_connection()
+        _connections.add(connection)
+        return connection
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of now; in a forked child, one of its own."""
+        notice()
+        return self._connection
+
+    def reopened(self) -> Connection:
+        """The connection of now, or a new one if that was closed."""
+        connection = self.connection
+        if connection.closed:
+            with self._lock:
+                if self._connection.closed:
+                    self._connection = self._make()
+                connection = self._connection
+        return connection
+
+    def close(self, deadline: Deadline) -> None:
+        """Close the connection of now, whichever thread this is, and whatever that was doing."""
+        connection = self.connection  # connect() may make another before the work is begun
+        if not connection.ended.is_set():
+            close_in_background(functools.partial(connection.close, deadline), deadline)
+
+    def renew_in_child(self) -> None:
+        """In a forked child the client is as if it had never connected."""
+        disown([self])
+        self._after_fork()
+        self._connection = self._make()
+        self._pid = os.getpid()
+
+    @property
+    def has_been_open(self) -> bool:
+        """Whether this process has a session to end."""
+        return self._pid == os.getpid() and not self._connection.closed and self._connection.last is not None
+
+    def collected(self) -> None:
+        """The client was dropped. If it was not closed, this is done for it.
+
+        This can run on any thread at any moment, one of ours included, so the closing happens elsewhere.
+        """
+        if not self.has_been_open:
+            return
+        connection = self._connection
+        close_in_background(
+            functools.partial(connection.close, Deadline(connection.config.close_timeout)), Deadline(0.0)
+        )
+        warnings.warn(
+            f"an MCPClient for {connection.target.public} was not closed; use it in a with block, or call close()",
+            ResourceWarning,
+            stacklevel=2,
+        )
+
+    def at_exit(self, deadline: Deadline) -> None:
+        """The program ends."""
+        if self.has_been_open:
+            try:
+                self._connection.close(deadline)
+            except MCPClientError:
+                pass  # a goodbye that is not heard is no error
+
+
+# The homes of this process, for what must be done at its end and after a fork.
+_homes: weakref.WeakSet[Home] = weakref.WeakSet()
+# Their connections, former ones included: calls and streams may hold them.
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _all_homes() -> List[Home]:
+    for _ in range(100):
+        try:
+            return list(_homes)
+        except RuntimeError:
+            continue  # another thread has made one meanwhile
+    return []
+
+
+def _at_exit() -> None:
+    begin_exit()
+    deadline = Deadline(_EXIT_SECONDS)
+    for home in _all_homes():
+        home.at_exit(deadline)
+
+
+def _before_fork() -> None:
+    """Import what is otherwise imported at first use: an import that another thread is at when this one forks would
+    never end in the child, and a thread that needs the module there would wait for ever.
+    """
+    if not _homes and _CONFIG not in sys.modules:
+        return  # nobody has made a client, or is making the first one
+    "localhost".encode("idna")  # looking up a host imports the codec
+    from ..protocol import types
+
+    for name in types.__all__:
+        getattr(types, name)
+    for name in _IMPORTED_LATER:
+        import_module(f"{_PACKAGE}.{name}")
+
+
+def _after_fork_in_child() -> None:
+    disown(_connections)
+    for home in list(_homes):
+        home.renew_in_child()
+
+
+atexit.register(_at_exit)
+in_child(_after_fork_in_child, last=True)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
