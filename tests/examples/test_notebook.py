@@ -83,4 +83,4 @@ def test_what_a_server_writes_to_stderr_is_shown_once_below_the_cell() -> None:
     assert shows.count("ended") == 2
     assert shows.count(r"I cannot\x1b[31m start") == 2
     assert "\x1b" not in shows
-    assert shows.count("INFO:mcp_sync.transports.stdio.transport:") == 1
+    assert shows.count("INFO:mcp_sync.transports.stdio:") == 1

@@ -38,7 +38,7 @@ ROWS: tuple[Row, ...] = (
             "faults/every_transport::pings_and_progress_do_not_extend_the_deadline",
             "faults/every_connection::a_head_that_trickles_in_does_not_extend_the_deadline",
             "faults/time::the_deadline_covers_the_opening_of_the_session",
-            "transports/stdio::ten_megabytes_to_a_server_that_stops_reading_end_at_the_deadline",
+            "transports/stdio/transport::ten_megabytes_to_a_server_that_stops_reading_end_at_the_deadline",
         ),
     ),
     Row(
@@ -48,7 +48,7 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/every_transport::a_call_whose_carrier_breaks_may_have_run_and_is_not_sent_again",
             "faults/http::a_forgotten_session_is_told_when_the_call_may_not_be_repeated",
-            "streamable/sessions::a_tool_that_may_not_run_twice_is_refused_once",
+            "transports/streamable_http/sessions::a_tool_that_may_not_run_twice_is_refused_once",
             "faults/soak::no_call_is_made_twice_or_answered_with_anothers_result_whatever_breaks",
         ),
     ),
@@ -79,7 +79,7 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/every_transport::a_frame_that_is_cut_off_is_never_a_result",
             "faults/every_transport::an_answer_to_another_id_is_never_the_result",
-            "streamable/answers::the_answer_to_another_id_on_a_posts_own_stream_is_nobodys",
+            "transports/streamable_http/answers::the_answer_to_another_id_on_a_posts_own_stream_is_nobodys",
             "faults/every_connection::a_body_longer_than_its_length_is_never_the_answer_to_the_next_call",
         ),
     ),
@@ -160,7 +160,7 @@ ROWS: tuple[Row, ...] = (
         ("sse", "http", "stdio"),
         (
             "faults/every_connection::a_server_that_is_not_there_is_told_at_once_and_the_next_call_finds_the_one_that_is",
-            "transports/stdio::a_path_that_is_not_there",
+            "transports/stdio/transport::a_path_that_is_not_there",
         ),
     ),
     Row(
@@ -248,8 +248,8 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/handshake::an_error_status_on_the_stream_is_final_and_quoted_briefly",
             "faults/handshake::a_page_instead_of_a_stream_is_a_handshake_error",
-            "streamable/get_stream::a_server_without_one_is_asked_once_and_nobody_hears_of_it",
-            "streamable/get_stream::a_200_that_is_no_stream_is_no_stream",
+            "transports/streamable_http/get_stream::a_server_without_one_is_asked_once_and_nobody_hears_of_it",
+            "transports/streamable_http/get_stream::a_200_that_is_no_stream_is_no_stream",
             "faults/every_connection::what_no_credentials_satisfy_is_told_and_not_tried_again",
         ),
     ),
@@ -320,15 +320,17 @@ ROWS: tuple[Row, ...] = (
         ("sse", "http"),
         (
             "faults/midstream::a_server_that_ends_every_session_is_approached_ever_more_slowly",
-            "streamable/get_stream::retry_0_and_the_end_again_and_again_is_no_storm",
-            "streamable/resumption::a_stream_that_primes_and_ends_again_and_again_is_no_storm",
+            "transports/streamable_http/get_stream::retry_0_and_the_end_again_and_again_is_no_storm",
+            "transports/streamable_http/resumption::a_stream_that_primes_and_ends_again_and_again_is_no_storm",
         ),
     ),
     Row(
         "Mid-stream",
         "resume with id",
         ("http",),
-        ("streamable/resumption::a_stream_that_ends_early_is_resumed_by_get_and_the_call_is_not_sent_again",),
+        (
+            "transports/streamable_http/resumption::a_stream_that_ends_early_is_resumed_by_get_and_the_call_is_not_sent_again",
+        ),
     ),
     Row(
         "Mid-stream",
@@ -361,9 +363,9 @@ ROWS: tuple[Row, ...] = (
         ("sse", "http", "stdio"),
         (
             "faults/framing::the_answer_is_the_same_however_its_bytes_come",
-            "streamable/answers::an_answer_is_taken_in_every_form_that_servers_give_it",
+            "transports/streamable_http/answers::an_answer_is_taken_in_every_form_that_servers_give_it",
             "transports/sse::it_agrees_with_the_standard_on_anything",
-            "transports/stdio::blank_lines_crlf_and_a_byte_order_mark_are_tolerated",
+            "transports/stdio/transport::blank_lines_crlf_and_a_byte_order_mark_are_tolerated",
         ),
     ),
     Row(
@@ -399,7 +401,7 @@ ROWS: tuple[Row, ...] = (
         ("sse", "http"),
         (
             "faults/framing::the_answer_is_the_same_however_its_bytes_come",
-            "streamable/answers::an_answer_is_taken_in_every_form_that_servers_give_it",
+            "transports/streamable_http/answers::an_answer_is_taken_in_every_form_that_servers_give_it",
         ),
     ),
     Row(
@@ -408,7 +410,7 @@ ROWS: tuple[Row, ...] = (
         ("sse", "http"),
         (
             "faults/framing::an_event_on_a_stream_without_chunks_is_there_at_once",
-            "streamable/answers::an_answer_is_taken_in_every_form_that_servers_give_it",
+            "transports/streamable_http/answers::an_answer_is_taken_in_every_form_that_servers_give_it",
         ),
     ),
     Row(
@@ -419,7 +421,7 @@ ROWS: tuple[Row, ...] = (
             "faults/framing::the_stream_is_asked_for_without_compression",
             "faults/framing::a_stream_that_is_compressed_all_the_same_is_read",
             "faults/framing::a_stream_that_is_a_gzip_bomb_ends_the_call",
-            "streamable/answers::a_gzip_bomb_is_an_error_and_costs_little",
+            "transports/streamable_http/answers::a_gzip_bomb_is_an_error_and_costs_little",
         ),
     ),
     # JSON-RPC
@@ -470,7 +472,7 @@ ROWS: tuple[Row, ...] = (
         ("sse", "http"),
         (
             "faults/http::an_error_status_is_that_calls_error_at_once_and_nothing_is_sent_again",
-            "streamable/answers::an_error_status_is_that_calls_error_and_nothing_is_sent_again",
+            "transports/streamable_http/answers::an_error_status_is_that_calls_error_and_nothing_is_sent_again",
             "faults/http::retry_after_is_told_as_seconds_within_bounds",
         ),
     ),
@@ -481,8 +483,8 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/http::a_forgotten_session_is_told_when_the_call_may_not_be_repeated",
             "faults/http::callers_who_meet_a_forgotten_session_together_open_one_new_one",
-            "streamable/sessions::a_tool_that_may_not_run_twice_is_refused_once",
-            "streamable/sessions::callers_who_meet_it_together_open_one_new_session",
+            "transports/streamable_http/sessions::a_tool_that_may_not_run_twice_is_refused_once",
+            "transports/streamable_http/sessions::callers_who_meet_it_together_open_one_new_session",
         ),
     ),
     Row(
@@ -490,8 +492,8 @@ ROWS: tuple[Row, ...] = (
         "202 to a request; 200 text/html",
         ("sse", "http"),
         (
-            "streamable/answers::a_202_to_a_request_is_an_error_at_once",
-            "streamable/answers::what_is_no_answer_is_that_calls_error_at_once",
+            "transports/streamable_http/answers::a_202_to_a_request_is_an_error_at_once",
+            "transports/streamable_http/answers::what_is_no_answer_is_that_calls_error_at_once",
             "faults/failures_table::a_row_says_what_happens",
         ),
     ),
@@ -503,8 +505,8 @@ ROWS: tuple[Row, ...] = (
             "faults/http::a_redirect_of_the_same_origin_keeps_method_and_body",
             "faults/http::a_redirect_to_another_origin_is_not_followed",
             "faults/http::redirects_in_a_circle_are_bounded",
-            "streamable/sessions::a_redirect_within_the_origin_keeps_method_body_and_headers",
-            "streamable/sessions::nothing_is_sent_to_another_origin",
+            "transports/streamable_http/sessions::a_redirect_within_the_origin_keeps_method_body_and_headers",
+            "transports/streamable_http/sessions::nothing_is_sent_to_another_origin",
         ),
     ),
     Row(
@@ -513,7 +515,7 @@ ROWS: tuple[Row, ...] = (
         ("sse", "http"),
         (
             "faults/framing::a_stream_that_is_a_gzip_bomb_ends_the_call",
-            "streamable/answers::a_gzip_bomb_is_an_error_and_costs_little",
+            "transports/streamable_http/answers::a_gzip_bomb_is_an_error_and_costs_little",
         ),
     ),
     Row(
@@ -523,15 +525,20 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/every_connection::a_body_shorter_than_its_length_is_a_lost_connection",
             "faults/every_transport::pings_and_progress_do_not_extend_the_deadline",
-            "streamable/calls::a_call_ends_at_its_deadline_whatever_drips_in_and_is_cancelled",
+            "transports/streamable_http/calls::a_call_ends_at_its_deadline_whatever_drips_in_and_is_cancelled",
         ),
     ),
-    Row("HTTP", "DELETE unanswered", ("http",), ("streamable/answers::an_unanswered_delete_does_not_hold_close_up",)),
+    Row(
+        "HTTP",
+        "DELETE unanswered",
+        ("http",),
+        ("transports/streamable_http/answers::an_unanswered_delete_does_not_hold_close_up",),
+    ),
     Row(
         "HTTP",
         "GET 405",
         ("http",),
-        ("streamable/get_stream::a_server_without_one_is_asked_once_and_nobody_hears_of_it",),
+        ("transports/streamable_http/get_stream::a_server_without_one_is_asked_once_and_nobody_hears_of_it",),
     ),
     Row(
         "HTTP",
@@ -632,7 +639,7 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/process::a_forked_child_opens_a_session_of_its_own_and_leaves_the_parents_alone",
             "faults/process::a_pool_of_forked_workers_has_a_session_each",
-            "transports/stdio::a_forked_process_leaves_its_parents_server_alone",
+            "transports/stdio/transport::a_forked_process_leaves_its_parents_server_alone",
             "faults/every_rules::a_forked_child_has_a_session_of_its_own_and_leaves_the_parents_alone",
         ),
     ),
@@ -671,7 +678,7 @@ ROWS: tuple[Row, ...] = (
         "child dies",
         ("stdio",),
         (
-            "transports/stdio::the_loss_says_the_exit_code_and_the_last_of_stderr",
+            "transports/stdio/transport::the_loss_says_the_exit_code_and_the_last_of_stderr",
             "faults/every_transport::a_call_whose_carrier_breaks_may_have_run_and_is_not_sent_again",
         ),
     ),
@@ -679,16 +686,16 @@ ROWS: tuple[Row, ...] = (
         "stdio",
         "cannot start; exits at once; prints usage",
         ("stdio",),
-        ("transports/stdio::a_path_that_is_not_there", "transports/stdio::usage_and_exit_at_once"),
+        ("transports/stdio/transport::a_path_that_is_not_there", "transports/stdio/transport::usage_and_exit_at_once"),
     ),
-    Row("stdio", "stderr flood", ("stdio",), ("transports/stdio::a_flood_of_stderr_is_drained",)),
-    Row("stdio", "noise on stdout", ("stdio",), ("transports/stdio::noise_is_skipped_and_warned_of_once",)),
+    Row("stdio", "stderr flood", ("stdio",), ("transports/stdio/transport::a_flood_of_stderr_is_drained",)),
+    Row("stdio", "noise on stdout", ("stdio",), ("transports/stdio/transport::noise_is_skipped_and_warned_of_once",)),
     Row(
         "stdio",
         "100 MB line",
         ("stdio",),
         (
-            "transports/stdio::a_line_of_100_megabytes_is_over_the_limit_and_ends_the_server",
+            "transports/stdio/transport::a_line_of_100_megabytes_is_over_the_limit_and_ends_the_server",
             "faults/every_connection::100_megabytes_without_a_line_end_are_refused_within_bounds",
         ),
     ),
@@ -697,7 +704,7 @@ ROWS: tuple[Row, ...] = (
         "ignores SIGTERM / stdin close",
         ("stdio",),
         (
-            "transports/stdio::close_kills_a_server_that_ignores_everything",
+            "transports/stdio/transport::close_kills_a_server_that_ignores_everything",
             "faults/every_connection::a_process_that_stands_still_does_not_hold_close_up",
         ),
     ),
@@ -706,8 +713,8 @@ ROWS: tuple[Row, ...] = (
         "fds inherited by the child; SIGINT goes to the child too",
         ("stdio",),
         (
-            "transports/stdio::a_child_has_its_own_session_and_none_of_our_descriptors",
-            "transports/stdio::ctrl_c_does_not_reach_the_server",
+            "transports/stdio/transport::a_child_has_its_own_session_and_none_of_our_descriptors",
+            "transports/stdio/transport::ctrl_c_does_not_reach_the_server",
         ),
     ),
     # Time
@@ -765,7 +772,7 @@ ROWS: tuple[Row, ...] = (
         ("sse", "http"),
         (
             "faults/attacks::credentials_are_not_sent_to_the_host_that_a_redirect_names",
-            "streamable/sessions::nothing_is_sent_to_another_origin",
+            "transports/streamable_http/sessions::nothing_is_sent_to_another_origin",
         ),
     ),
     Row(
@@ -818,7 +825,7 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/secrets::a_session_id_is_in_no_error_and_no_log_and_gone_with_its_session",
             "faults/attacks::a_session_id_is_in_no_error_and_no_log",
-            "streamable/sessions::nothing_is_sent_to_another_origin",
+            "transports/streamable_http/sessions::nothing_is_sent_to_another_origin",
         ),
     ),
     Row(
@@ -859,7 +866,7 @@ ROWS: tuple[Row, ...] = (
         (
             "transports/sse::its_time_grows_in_line_with_the_input",
             "transports/sse::an_event_of_64_megabytes_takes_less_than_five_seconds@sse,http",
-            "transports/stdio::cutting_lines_takes_linear_time",
+            "transports/stdio/transport::cutting_lines_takes_linear_time",
         ),
     ),
     Row(
@@ -888,7 +895,7 @@ ROWS: tuple[Row, ...] = (
         "stdio environment",
         ("stdio",),
         (
-            "transports/stdio::the_environment_is_an_allow_list_and_what_is_given",
+            "transports/stdio/transport::the_environment_is_an_allow_list_and_what_is_given",
             "faults/secrets::a_stdio_servers_environment_and_arguments_are_shown_nowhere@stdio",
         ),
     ),
@@ -897,8 +904,8 @@ ROWS: tuple[Row, ...] = (
         "stdio command injection",
         ("stdio",),
         (
-            "transports/stdio::arguments_arrive_as_they_are",
-            "transports/stdio::windows_batch_files_get_no_arguments_that_their_shell_reads",
+            "transports/stdio/transport::arguments_arrive_as_they_are",
+            "transports/stdio/transport::windows_batch_files_get_no_arguments_that_their_shell_reads",
         ),
     ),
     Row(
@@ -908,7 +915,7 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/every_lifecycle::what_was_not_declared_is_refused_at_once",
             "faults/attacks::nothing_is_declared_that_no_handler_was_given_for",
-            "handlers::a_url_elicitation_is_shown_and_has_no_content",
+            "session/handlers::a_url_elicitation_is_shown_and_has_no_content",
         ),
     ),
     Row(

@@ -17,7 +17,7 @@ _KINDS = {"sse": "sse", "http": "http", "stdio": "stdio", **dict.fromkeys(beds.O
 # What a fixture says about the transport of a test that has it.
 _FIXTURES = {"server": "sse", "client": "sse", "connect": "sse", "http_server": "http", "modern": "http"}
 # The same for files that say it once.
-_FILES = {"transports/stdio": {"stdio"}, "starting": {"stdio"}}
+_FILES = {"transports/stdio/transport": {"stdio"}, "discovery/stdio_probe": {"stdio"}}
 
 
 @functools.lru_cache(None)
@@ -42,7 +42,7 @@ def _transports(reference: str) -> set[str]:
         return {_KINDS[transport] for transport in _beds(function)}
     if file in _FILES:
         return _FILES[file]
-    if file.startswith("streamable/"):
+    if file.startswith("transports/streamable_http/"):
         return {"http"}
     words = {
         node.value
@@ -51,7 +51,7 @@ def _transports(reference: str) -> set[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     told = {_FIXTURES[fixture] for fixture in fixtures if fixture in _FIXTURES} | (words & {"sse", "http", "stdio"})
-    if not told and (file.startswith("protocol/") or file == "handlers"):
+    if not told and (file.startswith("protocol/") or file == "session/handlers"):
         return set(_KINDS.values())  # what these test is the same for all
     return told or ({"sse"} if file.startswith("faults/") else set())
 

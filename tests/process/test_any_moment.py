@@ -1,13 +1,11 @@
-"""Closing and Ctrl-C before any line and at any moment of a call: nothing hangs or is left, and the client works on."""
+"""Closing and calling before any line of a call, as a signal handler may: nothing hangs or is left."""
 
 from __future__ import annotations
 
 import itertools
 import random
-import signal
 import sys
 import threading
-import time
 import traceback
 from types import FrameType
 from typing import Any, Callable, Optional
@@ -15,7 +13,6 @@ from typing import Any, Callable, Optional
 import pytest
 
 from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError
-from tests.conftest import open_sockets, our_threads
 from tests.support import inside
 from tests.support.beds import Bed, over
 from tests.support.clock import LONG
@@ -203,86 +200,3 @@ def test_another_thread_may_close_before_any_line_of_a_call(bed: Bed, request: p
         client.close()
         if not at.fired:
             return
-
-
-@over(*BEDS)
-# What a KeyboardInterrupt leaves half made in the standard library complains when it is collected.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers of POSIX")
-@pytest.mark.parametrize("what", ["call", "stream", "connect", "future"])
-def test_ctrl_c_may_come_at_any_moment(
-    what: str, bed: Bed, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A timer's signal raises KeyboardInterrupt at a random moment; the next call works, and nothing is left."""
-    if what == "stream" and bed.name == "http-json":
-        pytest.skip("no stream there")
-    bed.tool("talk", talk)
-    rounds = (1000 if request.config.getoption("--soak") else 150) // (6 if what == "connect" else 1)
-    client = bed.make(timeout=LONG)
-    client.call_tool("echo", {"message": "warm"})
-    chosen = random.Random(bed.name + what)
-    hits = 0
-    armed: list[bool] = []
-
-    def interrupt(number: int, frame: Optional[FrameType]) -> None:
-        if armed:
-            raise KeyboardInterrupt
-
-    def once() -> None:
-        if what == "connect":
-            client.close()
-            client.connect()
-        elif what == "future":
-            client.submit("echo", {"message": "hi"}).result(LONG)
-        else:
-            call_of(client, what)()
-
-    def interrupted_once() -> bool:
-        try:
-            try:
-                armed.append(True)
-                signal.setitimer(signal.ITIMER_REAL, chosen.uniform(1e-6, took))
-                once()
-            finally:
-                armed.clear()
-        except KeyboardInterrupt:
-            return True
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        return False
-
-    took = HANG
-    for _ in range(5):
-        start = time.monotonic()
-        once()
-        took = min(took, time.monotonic() - start)
-    # pytest's own, which is interrupted as well, would not get over it.
-    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for number in range(rounds):
-            start = time.monotonic()
-            hits += interrupted_once()
-            if what == "connect":
-                client.close()
-                client.connect()
-            assert client.call_tool("echo", {"message": str(number)}, timeout=LONG).text == str(number)
-            assert time.monotonic() - start < HANG
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert hits > rounds // 10, "most calls were over before they were interrupted"
-    at = time.monotonic() + 10
-    while bed.waiting(client) and time.monotonic() < at:
-        time.sleep(0.01)  # a future that its maker never got
-    assert bed.waiting(client) == 0
-    client.close()
-    at = time.monotonic() + 10
-    while our_threads() and time.monotonic() < at:
-        time.sleep(0.01)
-    stuck = [
-        "".join(traceback.format_stack(sys._current_frames()[thread.ident or 0]))
-        for thread in threading.enumerate()
-        if thread.ident is not None and thread.name in our_threads()
-    ]
-    assert stuck == [], "\n".join(stuck)
-    assert open_sockets() < 60

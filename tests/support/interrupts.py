@@ -5,97 +5,59 @@ Used on the main thread, as interrupts are.
 
 from __future__ import annotations
 
+import select
 import sys
 import threading
-from types import CodeType, FrameType
-from typing import Any, Callable, Optional
+from types import FrameType, GeneratorType
+from typing import Any
 
-import pytest
+__all__ = ["InterruptAtWait"]
 
-__all__ = ["InterruptAt", "InterruptAtCheck", "anywhere"]
-
-# Later ones look for signals at calls, and at jumps backward.
-anywhere = pytest.mark.skipif(
-    sys.version_info >= (3, 10), reason="Python 3.9 is interrupted between any two instructions"
-)
+# Functions of the interpreter's that may wait, and that a signal ends: for a lock (an Event, a Condition and a Queue
+# wait for one), for a socket or a pipe, for a process, for time.
+WAITS = {"acquire", "connect", "connect_ex", "getaddrinfo", "poll", "read", "readinto", "recv", "recv_into", "select"}
+WAITS |= {"send", "sendall", "sendmsg", "sleep", "waitpid", "write"}
 
 
-class InterruptAt:
-    """Raises KeyboardInterrupt once, before an instruction of a function.
-
-    Parameters:
-        function: any that runs inside.
-        number: before which of the instructions that are executed in it.
-    """
-
-    def __init__(self, function: Callable[..., object], number: int) -> None:
-        self._code: Any = function.__code__
-        self._left = number
-        self.fired = False
-
-    def __enter__(self) -> InterruptAt:
-        sys.settrace(self)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        sys.settrace(None)
-
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> Optional[InterruptAt]:
-        if self.fired or frame.f_code is not self._code:
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "opcode":
-            self._left -= 1
-            if self._left < 0:
-                self.fired = True
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return self
-
-
-class InterruptAtCheck:
-    """Raises KeyboardInterrupt once, where the interpreter looks for signals on the main thread: when a function is
-    entered, and when one of C's has returned.
-
-    It looks at jumps backward as well, but what is raised from there by a tool is handled in other places than an
-    interrupt is: see test_jumps.py.
+class InterruptAtWait:
+    """Raises KeyboardInterrupt once, on the thread that enters this block, where that would begin to wait: the wait
+    ends as it ends when a signal comes, without what it waited for.
 
     Parameters:
-        number: at which of those that are passed.
+        number: at which of the waits; 0 is the first.
     """
-
-    is_exact = sys.version_info >= (3, 12)
-    _TOOL = 4
 
     def __init__(self, number: int) -> None:
         self._left = number
-        self._main = threading.main_thread().ident
         self.fired = False
         self.where = ""
 
-    def __enter__(self) -> InterruptAtCheck:
-        tools: Any = sys.monitoring  # type: ignore[attr-defined]  # of Python 3.12
-        tools.use_tool_id(self._TOOL, "interrupts")
-        for event in (tools.events.PY_START, tools.events.C_RETURN):
-            tools.register_callback(self._TOOL, event, self._check)
-        tools.set_events(self._TOOL, tools.events.PY_START | tools.events.CALL)
+    def __enter__(self) -> InterruptAtWait:
+        sys.setprofile(self._look)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._left = 1_000_000_000
-        tools: Any = sys.monitoring  # type: ignore[attr-defined]  # of Python 3.12
-        tools.set_events(self._TOOL, 0)
-        for event in (tools.events.PY_START, tools.events.C_RETURN):
-            tools.register_callback(self._TOOL, event, None)
-        tools.free_tool_id(self._TOOL)
+        sys.setprofile(None)
 
-    def _check(self, code: CodeType, offset: int, *rest: object) -> None:
-        if not self.fired and threading.get_ident() == self._main and code is not _LEAVES:
+    def _look(self, frame: FrameType, event: str, function: Any) -> None:
+        if event == "c_call" and not self.fired and _waits(frame, function):
             self._left -= 1
             if self._left < 0:
                 self.fired = True
-                self.where = f"{code.co_filename}:{code.co_qualname}+{offset}"  # type: ignore[attr-defined]
+                self.where = f"{function.__name__} in {frame.f_code.co_filename}:{frame.f_lineno}"
                 raise KeyboardInterrupt
 
 
-_LEAVES = InterruptAtCheck.__exit__.__code__
+def _waits(frame: FrameType, function: Any) -> bool:
+    """Whether a function of the interpreter's is called to wait.
+
+    A Condition takes its own new lock, which nobody has, and when it was woken the lock that it guards its state by,
+    which nobody has for long: an interrupt there is in the middle of the standard library's own locking. A generator is
+    sent to, a poll object is made, and a kept connection is looked at, without waiting.
+    """
+    called, owner = function.__name__, getattr(function, "__self__", None)
+    if called not in WAITS or frame.f_code.co_name in ("_acquire_restore", "_is_owned"):
+        return False
+    if isinstance(owner, GeneratorType) or (called == "poll" and (owner is select or frame.f_locals.get("t") == 0)):
+        return False
+    return frame.f_code is not threading.Condition.wait.__code__ or "saved_state" in frame.f_locals
