@@ -86,9 +86,9 @@ class Dispatcher:
         Raises:
             RuntimeError: the system has no thread to give.
         """
-        thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
-        thread.start()
-        self._thread = thread
+        # Before it is started: where an interrupt comes meanwhile, it must still be known, to be ended.
+        self._thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+        self._thread.start()
 
     # The table
 
@@ -140,7 +140,7 @@ class Dispatcher:
         """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
         if not self._ending:
             self._on_ending(error)
-            if self._thread is None:
+            if self._thread is None or self._thread.ident is None:  # it was never started
                 self._end(error)
             else:
                 self._queue.put(error)
