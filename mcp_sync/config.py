@@ -118,8 +118,8 @@ class MCPClientConfig(BaseModel):
         return version
 
     def __repr_args__(self) -> Iterator[Tuple[Optional[str], Any]]:
-        """Leave out what may be secret: the values of headers, of environment variables, and what a URL carries beside
-        its address.
+        """Leave out what may be secret: the values of headers and environment variables, and the user info, query and
+        fragment of URLs.
         """
         for name, value in super().__repr_args__():
             yield name, self._shown(name, value)
@@ -147,7 +147,7 @@ def check_header(name: object, value: object) -> None:
 
 
 def make_config(config: Optional[MCPClientConfig], options: Mapping[str, Any]) -> MCPClientConfig:
-    """Return ``config`` with ``options`` laid over it.
+    """Return ``config`` with the values of ``options`` in place of its own.
 
     Raises:
         MCPUsageError: an option that does not exist, or a value that no field takes.

@@ -1,6 +1,6 @@
-"""Everything that this package raises, one tree.
+"""The exceptions that this package raises, one tree.
 
-Runs on: whichever thread meets the failure; an exception object is never shared by two callers.
+Runs on: the thread that a failure is raised on; an exception object is never shared by two callers.
 
     MCPClientError                       root; picklable; never an exception group
     ├── MCPUsageError                    also ValueError: the call itself cannot be carried out as written
@@ -255,12 +255,12 @@ class MCPClosedError(MCPClientError):
     """The client was closed, by this thread or another, before the call could finish."""
 
 
-# What a server that is just being restarted answers.
+# The statuses that a server answers with while it is being restarted.
 _PASSING_STATUS = {429, 502, 503, 504}
 
 
 def may_pass(error: MCPClientError) -> bool:
-    """Whether a server that is being restarted could be the reason."""
+    """Whether ``error`` is what a server that is being restarted causes."""
     if isinstance(error, HTTPStatusError):
         return error.status in _PASSING_STATUS
     return (

@@ -28,7 +28,11 @@ from mcp_sync.errors import (
     ToolError,
 )
 
-EVERY = [found for name in errors.__all__ if inspect.isclass(found := getattr(errors, name))]
+EVERY = [
+    found
+    for name in errors.__all__
+    if inspect.isclass(found := getattr(errors, name)) and issubclass(found, MCPClientError)
+]
 CONTEXT = {
     "server": "http://a/mcp",
     "method": "tools/call",

@@ -12,7 +12,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Set
 
-from ..concurrency.background_close import stay_at_exit
+from ..concurrency.background_close import settling_a_future, stay_at_exit
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Condition
 from ..concurrency.forks import disown, in_child, inherited, notice
@@ -96,7 +96,8 @@ class ToolFuture(_Future):
             return
         self._began = True
         try:
-            result = work()
+            with settling_a_future():
+                result = work()
         except BaseException as exc:  # noqa: BLE001  # whatever it is, the caller of result() gets it
             self.fail(exc)
         else:

@@ -164,17 +164,14 @@ def talks_to_a_server(*expected: str) -> Callable[[Command], Command]:
         @click.option("-v", "--verbose", is_flag=True, help="Log frames on standard error.")
         def outer(
             words: Tuple[str, ...],
-            timeout: float,
             headers: Dict[str, str],
-            transport: str,
-            protocol_version: Optional[str],
             verbose: bool,
             **rest: Any,
         ) -> Optional[int]:
             if verbose:
                 logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
                 logging.getLogger("mcp_sync").setLevel(logging.DEBUG)
-            options: Dict[str, Any] = {"timeout": timeout, "transport": transport, "protocol_version": protocol_version}
+            options = {name: rest.pop(name) for name in ("timeout", "transport", "protocol_version")}
             if headers:
                 options["default_headers"] = headers
             target, own = _target(words, options)
@@ -210,7 +207,7 @@ def _own_words(words: Tuple[str, ...], expected: Sequence[str]) -> Tuple[Optiona
 @group.command(epilog=EPILOG)
 @talks_to_a_server()
 def info(target: Target, as_json: bool) -> None:
-    """Show what a server is, what it can do, and how we reached it."""
+    """Show what a server is, what it can do, and how it is reached."""
     with target.client() as client:
         server, capabilities = client.server_info, client.server_capabilities
         facts = {
@@ -266,7 +263,7 @@ def call(
     """
     handlers: dict[str, Any] = {}
     if sys.stdin.isatty() and sys.stderr.isatty():
-        handlers["elicitation_handler"] = ask  # else the client does not say that there is somebody to ask
+        handlers["elicitation_handler"] = ask  # without it the client does not declare elicitation
     if progress is None:
         progress = sys.stderr.isatty()
     arguments = _json_object(given)

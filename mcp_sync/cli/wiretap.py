@@ -145,7 +145,7 @@ class Wiretap:
                 self._watch(frames, data)
                 target.sendall(data)
         except OSError:
-            pass  # one side went away; the other is told below
+            pass  # one side has closed the connection; the other side's is closed below
         finally:
             # An end in one direction is the end of both: neither side of HTTP/1.1 uses a half-closed connection.
             _interrupt(source)
@@ -166,7 +166,7 @@ class Wiretap:
 
 
 def _interrupt(sock: socket.socket) -> None:
-    """Wake whoever waits for the socket, and leave closing it to its owner."""
+    """Wake the thread that waits for the socket; its owner closes it."""
     try:
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:

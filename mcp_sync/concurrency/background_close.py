@@ -1,12 +1,12 @@
-"""Closing from any place at any moment: the work is done on a thread of its own, and the caller only waits for it. And
-what the program's end means for threads that are still calling.
+"""Closing on a thread of its own, so that it may be asked for anywhere at any time; and what threads do that still make
+calls when the program ends.
 
 Runs on: ``close_in_background`` on any thread, inside a signal handler or a finalizer too; the work on a daemon thread.
 
-Python runs signal handlers and finalizers between any two steps of a thread, also where that holds a lock of ours, or
-of an Event, a Queue or urllib3's pool. To wait for such a lock there is to wait for ever: who holds it goes on when the
-handler has returned. Only another thread can wait for it. And what runs on a thread of its own is not left half done
-by a Ctrl-C either.
+Python runs signal handlers and finalizers between any two steps of a thread, also while the thread holds a lock of this
+package, of an Event, a Queue or urllib3's pool. Such a handler must not wait for that lock: the thread releases it only
+when the handler has returned. Another thread can wait for it. Work on a thread of its own is not left half done by a
+Ctrl-C either.
 """
 
 from __future__ import annotations
@@ -15,42 +15,60 @@ import _thread
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from types import FrameType
-from typing import Callable, Optional
+from typing import Callable, Iterator, Optional
 
 from .deadline import Deadline
 
-__all__ = ["begin_exit", "close_in_background", "stay_at_exit"]
+__all__ = ["begin_exit", "close_in_background", "settling_a_future", "stay_at_exit"]
 
-# How long somebody who may have interrupted code of ours waits: it may hold what the work waits for.
+# How long a caller waits that may have interrupted code of this package: that code may hold a lock the work waits for.
 _INTERRUPTING_SECONDS = 0.5
 _PACKAGE = __name__.partition(".")[0]
-_SETTLING = ("mcp-sync-call", "mcp-sync-map")
-# Programs around the client, which hold nothing of it.
-_AROUND = tuple(f"{_PACKAGE}.{name}" for name in ("cli", "demo", "integrations", "testing", "__main__"))
-# How long a thread stays whose call the program's end has cut short: longer than what is left of most programs, and no
-# longer than one may be held up that waits for it.
+# Programs that use the client, and hold no lock of it.
+_PROGRAMS = tuple(f"{_PACKAGE}.{name}" for name in ("cli", "demo", "__main__"))
+# How long a thread stays whose call failed because the program ends: longer than what is left of most programs, and no
+# longer than another thread may wait for this one.
 _STAY_SECONDS = 0.5
 _exiting = False
 
 
+class _Thread(threading.local):
+    """What is known of each thread."""
+
+    settles_a_future = False
+
+
+_this_thread = _Thread()
+
+
+@contextmanager
+def settling_a_future() -> Iterator[None]:
+    """What this thread does in here settles a future, which another thread may wait for."""
+    before = _this_thread.settles_a_future
+    _this_thread.settles_a_future = True
+    try:
+        yield
+    finally:
+        _this_thread.settles_a_future = before
+
+
 def begin_exit() -> None:
-    """The program has come to its end, and its clients are being closed."""
+    """The program ends, and its clients are being closed."""
     global _exiting
     _exiting = True
 
 
 def stay_at_exit() -> None:
-    """Called before a failed call is reported: at the program's end a daemon thread stays where it is, as daemon
-    threads do, until the program is gone. Otherwise it would print a traceback of what nobody can change.
+    """Called before a failed call is reported: when the program ends, a daemon thread sleeps here until the process is
+    gone. Otherwise it would print a traceback of a failure that means nothing any more.
 
-    For a while, since it may hold a lock that the program needs to end. Threads of ours that settle futures go on:
-    somebody may wait for those.
+    Not for ever, since it may hold a lock that the program needs to end. A thread that settles a future goes on, for
+    another thread may wait for that.
     """
-    if _exiting:
-        thread = threading.current_thread()
-        if thread.daemon and not thread.name.startswith(_SETTLING):
-            time.sleep(_STAY_SECONDS)
+    if _exiting and threading.current_thread().daemon and not _this_thread.settles_a_future:
+        time.sleep(_STAY_SECONDS)
 
 
 def close_in_background(work: Callable[[], None], deadline: Deadline) -> None:
@@ -75,7 +93,9 @@ def close_in_background(work: Callable[[], None], deadline: Deadline) -> None:
 
 
 def _interrupts() -> bool:
-    """Whether code of ours is under way on this thread, below the user's code that called us."""
+    """Whether code of this package is under way on this thread below the user's code that called it: the user's code is
+    a handler or a finalizer then.
+    """
     frame: Optional[FrameType] = sys._getframe(2)
     while frame is not None and _is_ours(frame):
         frame = frame.f_back
@@ -88,4 +108,4 @@ def _interrupts() -> bool:
 
 def _is_ours(frame: FrameType) -> bool:
     name = str(frame.f_globals.get("__name__"))
-    return name.partition(".")[0] == _PACKAGE and not name.startswith(_AROUND)
+    return name.partition(".")[0] == _PACKAGE and not name.startswith(_PROGRAMS)

@@ -1,4 +1,4 @@
-"""One clock for several waits: a deadline is made once per operation and passed down.
+"""Deadline: one time limit for all waits of an operation, made once and passed down.
 
 Runs on: any thread; a deadline never changes after it was made.
 """
@@ -74,5 +74,5 @@ class Deadline:
 
 
 def jittered(seconds: float) -> float:
-    """About so many seconds: clients that a server has dropped together do not come back together."""
+    """``seconds`` with 20 % of jitter: clients that a server has dropped together do not come back together."""
     return seconds * random.uniform(0.8, 1.2)  # nosec B311  # jitter needs no cryptography

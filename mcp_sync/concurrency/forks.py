@@ -1,12 +1,12 @@
-"""Forked children: what a child inherits is its parent's, and must neither be used nor waited for.
+"""Forked children: sessions, threads and locks that a child inherits are its parent's, and must not be used there.
 
 Runs on: the only thread of a child that was just forked, before any other code of the program. Where the interpreter
-was not told of the fork, as in uWSGI's workers, on the first thread of the child that comes to code of ours.
+does not know of the fork, as in uWSGI's workers, on the first thread of the child that calls this package.
 
-A lock that another thread held at that moment stays locked in the child for ever, whoever held it is not there. So
-everything of this package that the child can still reach gets new locks, found by walking from object to object: a
-class that is added later cannot be forgotten. Then each object that knows ``disown`` is told to be over. Nothing is
-closed in order here, since a goodbye would reach the parent's session.
+A lock that another thread held during the fork stays locked in the child for ever, because that thread does not exist
+there. So every object of this package that the child can reach gets new locks. The objects are found by walking from
+one to the next, so that no class can be forgotten. Then ``disown`` is called on each object that has it. Nothing is
+closed in the usual way: that would send messages which end the parent's session.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ _PACKAGE = __name__.partition(".")[0]
 # Plain data, with no locks.
 _DATA = f"{_PACKAGE}.protocol."
 
-# What is to be done in a child.
+# Called in a child.
 _tasks: List[Callable[[], object]] = []
 _last_tasks: List[Callable[[], object]] = []
-# The process in which that was done.
+# The process in which they were called last, or need not be.
 _pid = os.getpid()
-# Held while it is done, where several threads may come to it at once.
+# Held meanwhile, where several threads of the child may notice the fork at once.
 _lock = threading.RLock()
 
 
 def in_child(task: Callable[[], object], *, last: bool = False) -> None:
-    """Have ``task`` done in every forked child.
+    """Call ``task`` in every forked child.
 
     Parameters:
-        last: after all that are not. What lets objects go, whose finalizers wait for locks, comes after what renews
-            those locks, in whichever order the modules are loaded.
+        last: after all tasks that are not. A task that drops objects, whose finalizers take locks, must come after the
+            tasks that renew those locks, in whichever order the modules are loaded.
     """
     (_last_tasks if last else _tasks).append(task)
 
 
 def notice() -> None:
-    """Do what is to be done in a forked child, if this is one in which it has not been done."""
+    """Call the tasks, if this is a forked child in which they were not called yet."""
     if _pid != os.getpid():
         with _lock:
             _begin()
@@ -75,7 +75,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def inherited(outcome: str = "unknown") -> MCPClientError:
-    """Why what was begun before a fork cannot go on in the child."""
+    """The error for a call that was begun before a fork, in the child."""
     return MCPClosedError(
         "this belongs to the process that this one was forked from; begin anew with the client, which has a session of "
         "its own here",
@@ -84,7 +84,7 @@ def inherited(outcome: str = "unknown") -> MCPClientError:
 
 
 def disown(roots: Iterable[object]) -> None:
-    """Leave ``roots``, and all that they hold, to the parent."""
+    """Give ``roots``, and all objects of this package that they lead to, new locks, and then call their ``disown``."""
     found = _reachable(roots)
     for item in found:
         for name, value in _attributes(item):
@@ -110,7 +110,7 @@ def _reachable(roots: Iterable[object]) -> List[Any]:
 
 
 def _is_ours(item: object) -> bool:
-    # Of a subclass that a user wrote, too.
+    # Subclasses that a user wrote count, too.
     modules = [str(base.__module__) for base in type(item).__mro__]
     return any(name.partition(".")[0] == _PACKAGE and not name.startswith(_DATA) for name in modules)
 
@@ -136,7 +136,7 @@ def _held_by(value: Any) -> Iterator[Any]:
 
 
 def _fresh(value: Any) -> Any:
-    """A new one of what could be held by a thread that is not there; None for anything else."""
+    """A new lock, condition, queue or event for one that a thread of the parent may hold; None for anything else."""
     if isinstance(value, _Lock):
         return threading.Lock()
     if isinstance(value, _RLock):

@@ -1,9 +1,10 @@
-"""Exceptions of the user's signal handlers: they come out of any line of ours, and are not ours to explain.
+"""Exceptions of the user's signal handlers: any line of this package may raise one, and none may be taken for a failure
+of that line.
 
 Runs on: the thread that caught an exception; only the main thread runs signal handlers.
 
-A handler of SIGALRM that raises TimeoutError, or Celery's of SIGUSR1 that raises SoftTimeLimitExceeded, means the whole
-of what the main thread does. Taken for a broken connection it would be handled by whoever retries those.
+A handler of SIGALRM that raises TimeoutError, or Celery's of SIGUSR1 that raises SoftTimeLimitExceeded, is to end what
+the main thread does. Taken for a broken connection, it would only make the call be sent again.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ __all__ = ["from_signal_handler"]
 
 
 def from_signal_handler(error: Optional[BaseException]) -> Optional[BaseException]:
-    """The exception that a signal handler raised, if ``error`` is that or comes of it; else None.
+    """The exception that a signal handler raised, if ``error`` is that or was caused by it; else None.
 
-    A KeyboardInterrupt can come out of the standard library as something else: in the middle of ``Condition.wait`` as
-    "cannot release un-acquired lock". The end of a generator that is dropped while one is handled does not come of it.
+    The standard library can turn a KeyboardInterrupt into something else: ``Condition.wait`` into "cannot release
+    un-acquired lock". A GeneratorExit that has one as its context was not caused by it.
     """
     if isinstance(error, GeneratorExit) or threading.get_ident() != threading.main_thread().ident:
         return None

@@ -70,13 +70,13 @@ class Workers:
         return len(self._workers) < self._limit
 
     def _start(self) -> bool:
-        """Start a worker, whose first step is to wait for the lock; False where nobody will do the job."""
+        """Start a worker, whose first step is to wait for the lock; False where no worker will do the job."""
         worker = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._workers.add(worker)
         try:
             worker.start()
         except RuntimeError:
-            # The system has no thread to give. If another worker is there, the job is in good hands.
+            # The system has no thread to give. If there is another worker, that will do the job.
             self._workers.discard(worker)
             if not self._workers:
                 self._jobs.clear()
@@ -84,7 +84,7 @@ class Workers:
         return True
 
     def settle(self, seconds: float) -> None:
-        """Wait until what was submitted so far is done, for a pool of one thread; ``seconds`` at most."""
+        """Wait until the jobs submitted so far are done, in a pool of one thread; ``seconds`` at most."""
         with self._condition:
             if not self._jobs and self._idle == len(self._workers):
                 return
@@ -93,9 +93,9 @@ class Workers:
             done.wait(seconds)
 
     def close(self) -> None:
-        """Forget what waits, and let the workers end after the job they are at.
+        """Drop the jobs that wait, and let each worker end after its current job.
 
-        They are not waited for: that job is somebody else's code.
+        They are not waited for: that job may be the user's code.
         """
         with self._condition:
             self._closed = True
@@ -103,7 +103,7 @@ class Workers:
             self._condition.notify_all()
 
     def disown(self) -> None:
-        """This process was forked from the one that the workers are in."""
+        """After a fork: the workers are in the parent."""
         self._closed = True
         self._jobs.clear()
 

@@ -70,7 +70,7 @@ def _url(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the child, in three steps of growing rudeness, and leave no zombie."""
+    """End the child: close its stdin, then SIGTERM, then SIGKILL; and reap it."""
     assert process.stdin is not None  # nosec B101  # it is a pipe
     assert process.stdout is not None  # nosec B101  # it is a pipe
     process.stdin.close()

@@ -1,5 +1,5 @@
-"""Talks of more than one step, as generators: each yields what to ask, is sent the result, and returns what came of it.
-Who waits, and how, is someone else's job.
+"""Conversations of several steps, as generators: each yields a step, is sent its result, and at last returns the
+outcome. Sending and waiting are the caller's part.
 
 Runs on: any thread; a conversation belongs to the one that drives it.
 """
@@ -46,13 +46,13 @@ class Tell(NamedTuple):
 
 
 class Agree(NamedTuple):
-    """From here on the session speaks as agreed."""
+    """The session uses ``negotiated`` from here on."""
 
     negotiated: Negotiated
 
 
 class Inputs(NamedTuple):
-    """What the server wants to know before it goes on; the conversation is sent the answers under the same keys."""
+    """Requests that the server wants answered first; the conversation is sent the answers under the same keys."""
 
     requests: Mapping[str, Any]
 
@@ -64,9 +64,9 @@ class Pause(NamedTuple):
 
 
 class Following(NamedTuple):
-    """A task is followed from here on; ``status`` is what the server says of it now, if it says something new.
+    """The state of a task that is being polled.
 
-    ``looks`` counts how often it was looked at.
+    ``status`` is the server's status message where it has changed, else None; ``looks`` counts the polls so far.
     """
 
     task_id: str
@@ -126,10 +126,11 @@ def initialize(
 
 
 def discover(version: Optional[str]) -> Generator[Any, Any, Optional[Negotiated]]:
-    """Ask a server that may be of the stateless kind what it speaks (2026-07-28, Discovery, and Versioning).
+    """Ask a server that may have no handshake which revisions it speaks (2026-07-28, Discovery, and Versioning).
 
     Returns:
-        None where it is of the other kind, but for what MCPServerError alone can tell: that is the caller's to judge.
+        None where its answer is not one to ``server/discover``, or offers no revision that both sides speak. A JSON-RPC
+        error is raised where the answer is awaited; what it means is the caller's decision.
     """
     from .types import DiscoverResult, Implementation
 

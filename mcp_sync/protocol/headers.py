@@ -27,7 +27,7 @@ _PRIMITIVES = ("string", "integer", "boolean")
 _LARGEST = 2**53 - 1
 _DEEPEST = 64
 
-# The params that name what a method is about; a task's are SEP-2663, Streamable HTTP: Routing Headers.
+# The param whose value goes into Mcp-Name; for tasks see SEP-2663, Streamable HTTP: Routing Headers.
 _NAMED_BY = {
     "tools/call": "name",
     "prompts/get": "name",
@@ -132,7 +132,7 @@ def _reachable(schema: Mapping[str, Any], path: Tuple[str, ...]) -> Iterator[Tup
 
 
 def _annotated(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Every place in a schema that carries the annotation. An argument that happens to have its name is none."""
+    """Every place in a schema that carries the annotation; an argument of that name is not one."""
     todo: List[Tuple[Any, bool]] = [(schema, False)]
     while todo:
         value, names_are_free = todo.pop()

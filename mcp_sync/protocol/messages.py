@@ -2,8 +2,8 @@
 
 Runs on: any thread; no state.
 
-A message is a plain dict on its way through the package: its kind is read off a few keys, and only the payload that
-somebody asked for is validated. (Validating a union of message types costs twice as much as all the rest of decoding.)
+A message is a plain dict everywhere in the package: a few keys tell its kind, and only the payload that a caller asked
+for is validated. (Validating a union of message types costs twice as much as all the rest of decoding.)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 Message = Dict[str, Any]
 RequestId = Union[int, str]
 
-# Made once, and without the look for circles: half of what json.dumps costs for a small message.
+# Made once, and without the check for circular references: half of what json.dumps costs for a small message.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 # Where pydantic's parser stops as well.
 _DEEPEST = 200
@@ -81,7 +81,7 @@ def encode(message: Message) -> bytes:
     try:
         try:
             return _encode(message).encode("utf-8")
-        except RecursionError:  # too deep, or a circle: which of them is found out here
+        except RecursionError:  # too deep, or circular: this tells which
             json.dumps(message, allow_nan=False)
             raise
     except UnicodeEncodeError:
@@ -112,14 +112,14 @@ def decode(text: Union[str, bytes]) -> List[Message]:
         value = from_json(text)
     except ValueError:
         value = None
-        # What Python's own json takes, servers written in Python send: lone surrogates among it. And a bad byte costs a
-        # character, as in any event stream.
+        # Servers written in Python send what its json module accepts, lone surrogates included. A byte that is not
+        # UTF-8 becomes a replacement character, as in any event stream.
         try:
             value = json.loads(text if isinstance(text, str) else text.decode("utf-8", "replace"))
         except (ValueError, RecursionError) as exc:
             problem = f"not JSON ({exc})"
         if _is_too_deep(value):
-            # What was read would end in a RecursionError wherever it is looked at.
+            # Code that walks through the value would end in a RecursionError.
             value, problem = None, f"nested more than {_DEEPEST} levels deep"
     if type(value) is dict:
         return [value]
@@ -143,8 +143,8 @@ def _is_too_deep(value: object) -> bool:
 
 
 def matching_id(id: object) -> Optional[RequestId]:
-    """The id of ours that an answer's ``id`` stands for: some servers send an integer back as its decimal string or as
-    an integral float. A boolean is no id.
+    """The request's id that an answer's ``id`` stands for: some servers send an integer back as its decimal string or
+    as an integral float. A boolean is no id.
     """
     kind = type(id)
     if kind is int:
@@ -190,7 +190,7 @@ def result_of(answer: Message) -> Dict[str, Any]:
 
 
 def task_in(result: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
-    """The task that a result hands over, or None where it is no such result.
+    """The task that the server answered with instead of a result, or None.
 
     The extension says ``resultType: "task"``, 2025-11-25 has a ``task`` and nothing that a tool would answer.
     """
@@ -201,13 +201,13 @@ def task_in(result: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
 
 
 def is_complete(result: Mapping[str, Any]) -> bool:
-    """Whether a result is the last one; one that does not say is (2026-07-28, Basic, Responses)."""
+    """Whether a result is complete; one without ``resultType`` is (2026-07-28, Basic, Responses)."""
     kind = result.get("resultType")
     return kind != "input_required" and kind != "task" and "task" not in result
 
 
 def shown(message: Message) -> str:
-    """A message as a log may show it: its kind, method and id, and nothing of what it carries."""
+    """A message as a log may show it: its kind, method and id, and nothing of its params or result."""
     id = "" if message.get("id") is None else f" {_word(message['id'])}"
     method = message.get("method")
     if method is not None:

@@ -1,4 +1,4 @@
-"""What leads from the first answer to a request to its complete result: rounds of input, and tasks.
+"""From the first answer to a request to its complete result: rounds of input, and tasks.
 
 Runs on: any thread; a conversation belongs to the one that drives it.
 """
@@ -15,7 +15,7 @@ from .messages import task_in
 __all__ = ["finish", "follow"]
 
 _MAX_ROUNDS = 10
-# Seconds between two looks at a task: where the server gives none, and the limits of what it gives.
+# Seconds between two polls of a task: where the server gives none, and the limits of what it gives.
 _POLL_SECONDS = 1.0
 _SHORTEST_POLL = 0.05
 _LONGEST_POLL = 60.0
@@ -39,7 +39,7 @@ def finish(method: str, params: Mapping[str, Any], result: Dict[str, Any]) -> Co
                     "the server wants input, but does not say which", method=method, outcome="unknown"
                 )
             if "requestState" in result:
-                # Opaque: sent back as it came, with this retry alone.
+                # Opaque: it is sent back unchanged, and only with this repetition.
                 again["requestState"] = result["requestState"]
             result = yield Ask(method, again)
         else:
@@ -52,26 +52,28 @@ def finish(method: str, params: Mapping[str, Any], result: Dict[str, Any]) -> Co
 
 
 def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
-    """Poll a task to its end, and return what the request would have been answered with.
+    """Poll a task to its end, and return the result of the request that it stands for.
 
     Parameters:
-        is_session_bound: a task of 2025-11-25: its result is asked for apart, and its input comes as requests.
+        is_session_bound: whether it is a task of 2025-11-25, whose result is requested by ``tasks/result``, and whose
+            server sends requests for input.
     """
     task_id = task.get("taskId")
     if not isinstance(task_id, str):
         raise MCPProtocolError("the server answered with a task that has no id", outcome="unknown")
-    said: Optional[str] = None
-    # What was answered already: a question stays in sight until the server has seen the answer (SEP-2663, Task Update
+    reported: Optional[str] = None
+    # The requests that were answered: they stay listed until the server has seen the answers (SEP-2663, Task Update
     # Requests).
     answered: Set[str] = set()
     for looks in itertools.count():
         status, message = task.get("status"), task.get("statusMessage")
-        yield Following(task_id, message if isinstance(message, str) and message != said else None, looks)
-        said = message
+        yield Following(task_id, message if isinstance(message, str) and message != reported else None, looks)
+        reported = message
         if status == "cancelled":
             raise MCPCancelledError("the server cancelled the task", outcome="unknown")
         if is_session_bound and status in ("completed", "failed", "input_required"):
-            # It blocks until the end, and the server's questions come meanwhile (2025-11-25, Tasks, Input Required).
+            # The server answers when the task has ended, and sends its requests meanwhile (2025-11-25, Tasks, Input
+            # Required).
             result: Dict[str, Any] = yield Ask("tasks/result", {"taskId": task_id})
             return result
         if status in ("completed", "failed"):
@@ -83,7 +85,7 @@ def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
                 answered.update(new)
                 answers = yield Inputs(new)
                 yield Ask("tasks/update", {"taskId": task_id, "inputResponses": answers})
-        if looks or status is not None:  # of a task that is known by its id alone, nothing has been seen yet
+        if looks or status is not None:  # a task that is known by its id alone is polled at once
             yield Pause(_interval(task))
         task = yield Ask("tasks/get", {"taskId": task_id})
     raise AssertionError("unreachable")

@@ -1,6 +1,6 @@
-"""What every request of a stateless revision carries beside its own params.
+"""What every request of a stateless revision carries beside its own params: the client's metadata, and headers.
 
-Runs on: any thread; nothing in it changes once it is agreed on, but for the log level.
+Runs on: any thread; nothing but the log level changes once the revision is agreed on.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _PREFIX = "io.modelcontextprotocol/"
 
 
 class Stamp:
-    """Stamps requests with the client's own metadata (2026-07-28, Basic, ``_meta``).
+    """Adds to requests the version, the client's name and its capabilities (2026-07-28, Basic, ``_meta``).
 
     Parameters:
-        log_level: tells the level that log messages are wanted from, or None.
-        paths_of: tells which arguments of a tool are mirrored into headers.
+        log_level: returns the lowest level of the log messages that are wanted, or None for none.
+        paths_of: returns which arguments of a tool are mirrored into headers.
     """
 
     def __init__(

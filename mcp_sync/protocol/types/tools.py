@@ -60,8 +60,8 @@ class Tool(WireModel):
         Keep it with a user's consent. A server that gives a tool another description or schema later, under the same
         name, gives it another fingerprint too.
         """
-        told = {name: value for name, value in self.to_wire().items() if name != "_meta"}
-        text = json.dumps(told, sort_keys=True, separators=(",", ":"))
+        described = {name: value for name, value in self.to_wire().items() if name != "_meta"}
+        text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
