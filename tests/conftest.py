@@ -30,6 +30,7 @@ _ON_REQUEST = {"interop": "--interop", "conformance": "--interop", "benchmarks":
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--interop", action="store_true", help="talk to real servers, and run the conformance suite")
+    parser.addoption("--long", action="store_true", help="run what takes more than five seconds, too")
     parser.addoption("--soak", action="store_true", help="make the loads as large as they get")
     parser.addoption("--fuzz", type=int, default=0, metavar="SECONDS", help="run the coverage-guided fuzzer so long")
     parser.addoption("--process", action="store_true", help="run inside web servers, task queues and pools")
@@ -48,8 +49,29 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optio
     return True if option is not None and not config.getoption(option) else None
 
 
+def _names_one_test(config: pytest.Config) -> bool:
+    return any("::" in argument for argument in config.args)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Most tests wait more than they compute. One that is named runs in this process, where a debugger can look."""
+    return 0 if _names_one_test(config) else min(8, max(4, 2 * (os.cpu_count() or 1)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        # Those alone: a test that fails now and then for another reason is to be seen.
+        if item.get_closest_marker("clock") is not None:
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
+    if not config.getoption("--long") and not _names_one_test(config):
+        long = [item for item in items if item.get_closest_marker("long") is not None]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     left_out = [f"{name} ({option})" for name, option in _ON_REQUEST.items() if not config.getoption(option)]
+    left_out += [] if config.getoption("--long") else ["what takes more than five seconds (--long)"]
     return [f"left out unless asked for: {', '.join(left_out)}"] if left_out else []
 
 

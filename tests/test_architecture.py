@@ -390,6 +390,7 @@ assert not hasattr(mcp_sync, "__cleint__")
     loaded_by(program)
 
 
+@pytest.mark.long
 def test_a_misspelt_name_is_an_error_to_type_checkers(tmp_path: Path) -> None:
     mypy = pytest.importorskip("mypy.api", reason="mypy is for developers")
     program = tmp_path / "program.py"

@@ -176,6 +176,7 @@ def test_close_does_not_wait_for_a_server_that_is_silent_about_a_cancellation(
         client.close()
 
 
+@pytest.mark.clock
 def test_close_wakes_others_at_once_where_a_cancellation_is_not_answered(
     modern: ModernServer, client: MCPClient
 ) -> None:

@@ -29,6 +29,7 @@ def gone(url: str) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_the_demonstration_runs_to_its_end_and_leaves_nothing_behind() -> None:
     ended = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, timeout=WAIT, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -58,6 +59,7 @@ def test_the_demonstration_runs_to_its_end_and_leaves_nothing_behind() -> None:
     assert gone(url[1])
 
 
+@pytest.mark.long
 @needs_signals
 def test_an_interrupted_demonstration_leaves_nothing_behind() -> None:
     with subprocess.Popen(
@@ -77,6 +79,7 @@ def test_an_interrupted_demonstration_leaves_nothing_behind() -> None:
     assert gone(url)
 
 
+@pytest.mark.long
 @needs_signals
 def test_a_killed_demonstration_leaves_nothing_behind() -> None:
     with subprocess.Popen([*COMMAND, "demo"], stdout=subprocess.PIPE, text=True) as child:

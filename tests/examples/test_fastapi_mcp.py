@@ -23,6 +23,7 @@ def origin() -> Iterator[str]:
         yield server.expect(r"running on (http://127\.0\.0\.1:\d+)")[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["/mcp", "/sse", ""])
 def test_the_operations_as_tools_and_as_the_service_that_they_are(origin: str, path: str) -> None:
     with running(python(EXAMPLES / "fastapi_mcp" / "client.py", origin + path)) as client:

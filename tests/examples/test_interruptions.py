@@ -63,6 +63,7 @@ def example() -> ModuleType:
     return module
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor SIGTERM")
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
 def test_it_survives_a_server_that_ends_in_the_middle_of_a_stream_and_of_a_call(

@@ -140,6 +140,7 @@ def outlast(client: MCPClient) -> None:
     client.call_tool("generate_numbers", {"count": 1, "delay": 3})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["flask", "django"])
 def test_a_server_that_is_away_is_an_error_until_it_comes_back(name: str) -> None:
     pytest.importorskip("mcp_sync.demo", exc_type=ImportError)

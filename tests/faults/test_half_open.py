@@ -37,6 +37,7 @@ def through(proxy: FreezingProxy, make_client: Connect, **options: Any) -> MCPCl
     return make_client(f"http://127.0.0.1:{proxy.port}/sse", transport="sse", **options).connect()
 
 
+@pytest.mark.clock
 def test_an_idle_stream_that_has_died_is_noticed_and_the_next_call_opens_another(
     server: FaultServer, proxy: FreezingProxy, make_client: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -53,6 +54,7 @@ def test_an_idle_stream_that_has_died_is_noticed_and_the_next_call_opens_another
     assert session_of(client) is not session
 
 
+@pytest.mark.clock
 def test_who_listens_on_a_stream_that_has_died_hears_the_next_change(
     server: FaultServer, proxy: FreezingProxy, make_client: Connect
 ) -> None:
@@ -74,6 +76,7 @@ def test_who_listens_on_a_stream_that_has_died_hears_the_next_change(
     assert got[0].method == "notifications/resources/updated"
 
 
+@pytest.mark.clock
 def test_a_server_that_answers_pings_keeps_its_session(server: FaultServer, make_client: Connect) -> None:
     client = make_client(server.sse_url, transport="sse", ping_interval=1.5).connect()
     session = session_of(client)
@@ -82,6 +85,7 @@ def test_a_server_that_answers_pings_keeps_its_session(server: FaultServer, make
     assert len(server.sent("initialize")) == 1
 
 
+@pytest.mark.clock
 def test_a_server_that_refuses_pings_keeps_its_session(server: FaultServer, make_client: Connect) -> None:
     server.methods["ping"] = lambda asked: asked.error(-32601, "Method not found")
     client = make_client(server.sse_url, transport="sse", ping_interval=1.5).connect()
@@ -90,6 +94,7 @@ def test_a_server_that_refuses_pings_keeps_its_session(server: FaultServer, make
     assert open_session_of(client) is session
 
 
+@pytest.mark.clock
 def test_a_call_that_waits_is_never_cut_short_and_costs_no_ping(server: FaultServer, make_client: Connect) -> None:
     client = make_client(server.sse_url, transport="sse", ping_interval=0.1).connect()
 
@@ -103,6 +108,7 @@ def test_a_call_that_waits_is_never_cut_short_and_costs_no_ping(server: FaultSer
     assert client.call_tool("quiet", timeout=LONG).text == "done"
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("interval", [math.inf, 1e12])
 def test_without_end_there_are_no_pings(interval: float, server: FaultServer, make_client: Connect) -> None:
     client = make_client(server.sse_url, transport="sse", ping_interval=interval).connect()
@@ -169,6 +175,7 @@ def _can_have_a_network() -> bool:
     return tried.returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transport", ["sse", "http"])
 def test_a_peer_that_cannot_be_reached_any_more_is_found_by_keepalive(transport: str) -> None:
     """The real thing, with keepalive times of seconds instead of a minute."""

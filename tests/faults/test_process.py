@@ -340,6 +340,7 @@ client.call_tool("never")
     server.wait_until(lambda: not server.sessions, "the session is over")
 
 
+@pytest.mark.clock
 @pytest.mark.skipif(sys.platform != "linux", reason="stops a process")
 def test_a_process_that_was_stopped_keeps_its_deadline_by_the_monotonic_clock(server: FaultServer) -> None:
     process = start_script(

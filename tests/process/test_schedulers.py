@@ -142,6 +142,7 @@ client.close()
     assert len(bed.server.sent("initialize")) == 2
 
 
+@pytest.mark.clock
 def test_asyncio_calls_by_to_thread_and_gives_up_what_takes_too_long(bed: Bed) -> None:
     done = run_script(
         _ASYNCIO

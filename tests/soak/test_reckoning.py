@@ -119,6 +119,7 @@ def test_what_grows_is_told(name: str, step: float, told: bool) -> None:
     assert len(made.grown()) == told, made.grown()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the soak looks at /proc")
 @pytest.mark.parametrize(
     ("sabotage", "status", "said"),

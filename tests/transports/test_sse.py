@@ -194,6 +194,7 @@ def test_an_event_in_tiny_pieces_takes_no_more_memory_than_it_should() -> None:
     assert peak < 6 * size
 
 
+@pytest.mark.clock
 def test_an_event_of_eight_megabytes_takes_less_than_a_second() -> None:
     message = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"text": "x" * 8_000_000}}).encode()
     stream = b"event: message\r\ndata: " + message + b"\r\n\r\n"

@@ -543,6 +543,7 @@ def test_usage_and_exit_at_once(start: Start) -> None:
     talk.close()
 
 
+@pytest.mark.clock
 @pytest.mark.usefixtures("system")
 def test_a_server_that_closes_its_stdout_is_ended(start: Start) -> None:
     talk = start()
@@ -811,6 +812,7 @@ def test_a_child_has_its_own_session_and_none_of_our_descriptors(start: Start) -
 # A server that does not read
 
 
+@pytest.mark.clock
 @pytest.mark.usefixtures("system")
 def test_ten_megabytes_to_a_server_that_stops_reading_end_at_the_deadline(start: Start) -> None:
     talk = start()
@@ -849,6 +851,7 @@ def test_a_message_of_which_no_byte_was_written_was_not_sent_and_harms_nobody(st
     assert talk.ask("echo", n=2) == {"n": 2}
 
 
+@pytest.mark.clock
 def test_the_wait_for_other_senders_has_the_deadline_too(start: Start) -> None:
     talk = start()
     talk.ask("stop_reading")
@@ -881,6 +884,7 @@ def test_a_deadline_that_is_over_sends_nothing(start: Start) -> None:
     assert talk.ask("echo") == {}
 
 
+@pytest.mark.clock
 @pytest.mark.usefixtures("system")
 def test_interrupt_frees_eight_blocked_senders_at_once(start: Start) -> None:
     talk = start()
@@ -989,6 +993,7 @@ def test_a_keyboard_interrupt_before_the_first_byte_harms_nobody(start: Start, t
 # Ending
 
 
+@pytest.mark.clock
 @pytest.mark.usefixtures("system")
 def test_close_ends_a_server_by_its_stdin(start: Start) -> None:
     talk = start()
@@ -1019,6 +1024,7 @@ def test_close_kills_a_server_that_ignores_everything(start: Start) -> None:
     assert not is_alive(pid)
 
 
+@pytest.mark.long
 def test_close_takes_two_seconds_and_two_more(start: Start) -> None:
     talk = start()
     talk.ask("ignore_end", sigterm=True)
@@ -1060,6 +1066,7 @@ def test_close_is_idempotent_and_works_from_many_threads_at_once(start: Start) -
         talk.tell("echo")
 
 
+@pytest.mark.clock
 def test_close_from_the_reader_thread(start: Start) -> None:
     talk = start()
     real = talk.sink.arrived
@@ -1160,6 +1167,7 @@ def test_a_forked_process_leaves_its_parents_server_alone(start: Start) -> None:
     assert talk.ask("echo", n=1) == {"n": 1}
 
 
+@pytest.mark.clock
 def test_a_forked_process_does_not_hold_the_servers_stdin_open(start: Start) -> None:
     talk = start()
     talk.ask("echo")
