@@ -3,11 +3,10 @@
 Runs on: any thread, inside a signal handler or a finalizer too.
 
 Every lock of the package is a ``threading.RLock``: a signal handler, or a finalizer that the collector runs, may call
-the client in the middle of what the lock guards, on the thread that holds it. What is guarded is short, and whole
-before and after each step.
+the client while its thread holds the lock. So what a lock guards is short, and consistent after each step.
 
-Entering a ``threading.Condition`` is two steps, a method of the condition's and one of its lock's, and a
-KeyboardInterrupt between them leaves the lock held for ever. A lock of the interpreter's is taken by ``with`` in one.
+To enter a ``threading.Condition`` takes two steps, a method of the condition and one of its lock, and a
+KeyboardInterrupt between them leaves the lock held for ever. ``with`` takes a lock itself in one step.
 """
 
 from __future__ import annotations

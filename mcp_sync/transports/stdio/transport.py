@@ -248,7 +248,7 @@ class StdioTransport:
                 steps.pop()()
             if not steps and passed >= 2 * pause + _PATIENCE:
                 break
-            child.pipes.read(_TICK)  # nobody wants it any more, but a full pipe would keep the child from exiting
+            child.pipes.read(_TICK)  # it is dropped, but a full pipe would keep the child from exiting
         grace = min(1.0, 0.4 * max(0.0, self._end_at - time.monotonic())) if is_close else _GRACE
         self._end_descendants(child, grace)
         if not child.reap():
