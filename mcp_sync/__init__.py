@@ -9,6 +9,7 @@
 It blocks, it is thread-safe, it never waits without a bound, and there is no event loop in it.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, List
 
@@ -140,10 +141,29 @@ _HOMES = {
 }
 
 
+# Files of the other program on PyPI that has this package's import name, and no file of ours.
+_OF_ANOTHER = ("sync.py", "main.py", os.path.join("config", "__init__.py"))
+
+
+def check_installation() -> None:
+    """Raise ImportError where the distribution ``mcp-sync``, another program with the same import name, was installed
+    over or beside this package: its modules stand in place of ours then.
+    """
+    here = os.path.dirname(__file__)
+    found = [name for name in _OF_ANOTHER if os.path.exists(os.path.join(here, name))]
+    if found:
+        raise ImportError(
+            f"in {here} are files of another program, the distribution 'mcp-sync' ({', '.join(found)}), which has the "
+            "same import name as this one, 'mcp-sync-client'. Uninstall both (pip uninstall mcp-sync mcp-sync-client), "
+            "and install this one again (pip install mcp-sync-client)"
+        )
+
+
 if not TYPE_CHECKING:  # type checkers would take it to mean that there is every name
 
     def __getattr__(name: str) -> object:
         if name in __all__:
+            check_installation()
             home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "protocol.types")
             value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
             return value

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from .. import check_installation
+
 __all__ = ["main"]
 
-NEEDS = "mcp-sync's command line needs its extra: pip install 'mcp-sync[cli]'"
+NEEDS = "mcp-sync's command line needs its extra: pip install 'mcp-sync-client[cli]'"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 it failed, 2 it was called wrongly or something is not installed, 3 the tool reported
         failure, 130 Ctrl-C.
     """
+    try:
+        check_installation()
+    except ImportError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 2
     if find_spec("click") is None or find_spec("rich") is None:
         print(NEEDS, file=sys.stderr)
         return 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-NEEDS = "the bundled server needs Python 3.10+ and `pip install 'mcp-sync[demo]'`"
+NEEDS = "the bundled server needs Python 3.10+ and `pip install 'mcp-sync-client[demo]'`"
 
 __all__ = ["NEEDS"]
 

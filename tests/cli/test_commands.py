@@ -191,7 +191,9 @@ def test_without_the_server_it_says_what_to_install(command: str) -> None:
     code = f"import sys; sys.modules['mcp'] = None; from mcp_sync.cli import main; sys.exit(main([{command!r}]))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("error: the bundled server needs Python 3.10+ and `pip install 'mcp-sync[demo]'`")
+    assert ended.stderr.startswith(
+        "error: the bundled server needs Python 3.10+ and `pip install 'mcp-sync-client[demo]'`"
+    )
     assert ended.stderr.count("\n") == 1
 
 

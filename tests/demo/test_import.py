@@ -16,7 +16,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_a_missing_module_is_named_with_what_to_install(missing: str) -> None:
     ended = run(f"import sys; sys.modules[{missing!r}] = None; sys.version_info = (3, 10); import mcp_sync.demo")
     assert ended.returncode == 1
-    assert "the bundled server needs Python 3.10+ and `pip install 'mcp-sync[demo]'`" in ended.stderr
+    assert "the bundled server needs Python 3.10+ and `pip install 'mcp-sync-client[demo]'`" in ended.stderr
 
 
 def test_an_old_python_is_named() -> None:
