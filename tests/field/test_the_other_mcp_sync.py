@@ -1,4 +1,4 @@
-"""Another program on PyPI has the import name and the command of this one: its files in ours are named, and what to do."""
+"""Another program on PyPI has this one's import name and command: its files in ours are named, and what to do."""
 
 from __future__ import annotations
 
