@@ -157,7 +157,7 @@ class MCPClient:
             settings = settings.model_copy(update={"base_url": server})
         if settings.verify is False:
             warnings.warn(
-                "verify=False: whoever is on the way to the server can read and change everything",
+                "verify=False: anybody on the way to the server can read and change everything",
                 UserWarning,
                 stacklevel=2,
             )
@@ -250,7 +250,7 @@ class MCPClient:
         second, and the rest is done meanwhile.
 
         Parameters:
-            timeout: seconds that the goodbye may take; None means ``close_timeout``.
+            timeout: seconds that it may take; None means ``close_timeout``.
         """
         self._home.close(Deadline(self._config.close_timeout if timeout is None else check_timeout(timeout)))
 
@@ -582,7 +582,7 @@ class MCPClient:
     # Anything else
 
     def ping(self, timeout: Optional[float] = None) -> None:
-        """Ask the server for a sign of life (2025-11-25, Ping; since 2026-07-28 by Discovery)."""
+        """Ask the server whether it is there (2025-11-25, Ping; since 2026-07-28 by Discovery)."""
         connection, deadline = self._home.connection, self._deadline(timeout)
         method = "ping" if connection.session(deadline).is_stateful else "server/discover"
         Operation(connection, deadline, READ_ONLY).result(method, None)

@@ -47,7 +47,7 @@ class MCPClientConfig(BaseModel):
         max_retries: how often a lost connection is opened again before a call gives up.
         retry_delay: seconds before the first of these retries; it doubles, with jitter, up to 30.
         ping_interval: seconds of silence on an idle HTTP+SSE stream until the server is pinged; after as many more
-            without a sign of life the session is given up, and the next call opens another. ``math.inf`` never pings.
+            without anything from it the session is given up, and the next call opens another. ``math.inf`` never pings.
         max_message_bytes: the largest message taken from a server, in bytes after decompression.
         verify: as in requests: True, False, or the path of a CA bundle. It wins over the environment.
         proxies: as in requests.

@@ -188,7 +188,7 @@ class _FirstExchange:
         return _result(pending)
 
     def end(self) -> None:
-        """The probe was answered: what becomes of ``initialize`` does not matter."""
+        """The probe was answered, and ``initialize`` does not matter any more."""
         if self._initialize is not None:
             self._session.dispatcher.withdraw(self._initialize)
 

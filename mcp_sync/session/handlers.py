@@ -1,4 +1,4 @@
-"""What the user lets a server ask for: sampling, elicitation, roots; and who hears of notifications.
+"""What the user lets a server ask for: sampling, elicitation, roots; and what is told of notifications.
 
 Runs on: worker threads, never the reader or the dispatcher; a handler may call the client.
 """
@@ -163,7 +163,7 @@ class Handlers:
         return ListRootsResult(roots=[_root(item) for item in listed]).to_wire()
 
     def notified(self, message: Message) -> Optional[Callable[[], None]]:
-        """The job that tells the user's handlers of a notification, or None where nobody wants to hear of it.
+        """The job that tells the user's handlers of a notification, or None where there is no handler for it.
 
         Does not block, and runs no user code.
         """

@@ -1,5 +1,5 @@
-"""The connection that a client has now, apart from the client: what becomes of it at a fork, at the interpreter's exit,
-and when the client is dropped.
+"""The connection that a client has now, apart from the client, and what happens to it at a fork, at the interpreter's
+exit, and when the client is dropped.
 
 Runs on: the caller's threads; ``collected`` on the thread that collects garbage.
 """
@@ -121,7 +121,7 @@ class Home:
             try:
                 self._connection.close(deadline)
             except MCPClientError:
-                pass  # a goodbye that is not heard is no error
+                pass  # a session that cannot be ended in order is no error at exit
 
 
 # The homes of this process, for what must be done at its end and after a fork.

@@ -177,11 +177,11 @@ class Session:
         return self.dispatcher.waiting > 0
 
     def _ping_soon(self) -> None:
-        """Ask the server for a sign of life, off this thread; that it comes is enough, so nobody waits for it."""
+        """Ping the server, off this thread; that anything comes is enough, so nobody waits for the answer."""
         self._post_soon(request(self.new_id(), "ping"))
 
     def _on_silence(self) -> None:
-        """The stream is silent although the server was asked for a sign of life."""
+        """The stream is silent although the server was pinged."""
         error = MCPConnectionError(
             f"nothing came from the server for more than {2 * self._shared.config.ping_interval:g} s, not even the "
             "answer to a ping",

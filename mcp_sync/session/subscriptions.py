@@ -57,7 +57,7 @@ class Subscriptions:
         return connection.companion(cls, lambda: cls(connection))
 
     def add(self, uris: Iterable[str], kinds: Iterable[str], deadline: Deadline) -> None:
-        """Want to hear of ``uris``, and of changes of the lists of ``kinds``; returns when the server knows.
+        """Subscribe to ``uris``, and to changes of the lists of ``kinds``; returns when the server knows.
 
         Raises:
             MCPClientError: the server could not be told, or does not want to know; nothing is wanted then.

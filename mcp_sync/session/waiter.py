@@ -1,6 +1,6 @@
 """What one caller waits for: the answer to its request, and the events that belong to it.
 
-Runs on: made and read by the caller's thread; filled by whoever routes what arrives.
+Runs on: made and read by the caller's thread; filled by the thread that routes what arrives.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Failure", "Waiter"]
 
 # Events that one call may leave unread.
 _INBOX_SIZE = 10_000
-# How long whoever routes waits, once, for a call that has let its inbox fill up.
+# How long the thread that routes waits, once, for a call that has let its inbox fill up.
 _PATIENCE = 0.05
 
 Failure = Callable[[], MCPClientError]
