@@ -221,7 +221,7 @@ class MCPServerError(MCPClientError):
 
     Attributes:
         code: the JSON-RPC error code.
-        data: whatever the server added, or None.
+        data: whatever the server added, or None; the whole error, where its text is too long for an exception's.
     """
 
     def __init__(self, message: str = "", *, code: int = 0, data: Any = None, **context: Any) -> None:

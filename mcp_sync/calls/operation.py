@@ -321,7 +321,11 @@ def list_all(connection: Connection, method: str, field: str, model: Type[_T], d
         if cache is None or not cache.forget(method):
             raise
         items = _pages(connection, method, field, deadline)
-    return [read(model, item, method, connection) for item in items]
+    found: List[_T] = []
+    for item in items:
+        deadline.check()
+        found.append(read(model, item, method, connection))
+    return found
 
 
 def _pages(connection: Connection, method: str, field: str, deadline: Deadline) -> List[Any]:
@@ -343,4 +347,5 @@ def list_tools(connection: Connection, deadline: Deadline) -> List[Any]:
 
     tools = list_all(connection, "tools/list", "tools", Tool, deadline)
     session = connection.session(deadline)
-    return connection.catalog.learn(tools, mirrors=not session.is_stateful and session.transport.has_headers)
+    mirrors = not session.is_stateful and session.transport.has_headers
+    return connection.catalog.learn(tools, mirrors=mirrors, look=deadline.check)

@@ -21,6 +21,9 @@ __all__ = ["read", "read_tool_result"]
 _T = TypeVar("_T")
 
 _LONGEST_REASON = 1000
+# Each item of these becomes a model, which costs 6 us.
+_LISTS = ("content", "contents", "messages", "icons")
+_MOST_ITEMS = 10_000
 
 
 def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> _T:
@@ -30,7 +33,8 @@ def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> 
         MCPProtocolError: its shape is wrong, or it is of a type that nobody here knows.
     """
     _check_result_type(payload, method, connection)
-
+    if isinstance(payload, dict):
+        _check_lists(payload, method, connection)
     try:
         return model.model_validate(payload)  # type: ignore[attr-defined, no-any-return]  # a pydantic model
     except ValidationError as exc:
@@ -43,6 +47,25 @@ def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> 
         method=method,
         outcome="unknown",
     )
+
+
+def _check_lists(payload: Dict[str, Any], method: str, connection: Connection, outer: bool = True) -> None:
+    """To make models cannot be stopped at the deadline: a list that is too long is refused before."""
+    for name in _LISTS:
+        items = payload.get(name)
+        if not isinstance(items, list):
+            continue
+        if len(items) > _MOST_ITEMS:
+            raise MCPProtocolError(
+                f"the server's answer is over the limit of {_MOST_ITEMS} items in {name!r}; request() returns it as it "
+                "is",
+                server=connection.target.public,
+                method=method,
+                outcome="unknown",
+            )
+        for item in items if outer else ():
+            if isinstance(item, dict):
+                _check_lists(item, method, connection, outer=False)
 
 
 def _check_result_type(payload: Any, method: str, connection: Connection) -> None:
@@ -72,8 +95,7 @@ def read_tool_result(result: Dict[str, Any], name: str, connection: Connection, 
 
     model: CallToolResult = read(CallToolResult, result, "tools/call", connection)
     if raise_on_error and model.is_error:
-        reason = model.text or "the server gives no reason"
-        reason = reason if len(reason) <= _LONGEST_REASON else reason[: _LONGEST_REASON - 3] + "..."
+        reason = excerpt(model.text, _LONGEST_REASON) or "the server gives no reason"
         raise ToolError(
             f"the tool {name!r} failed: {reason}",
             result=model,

@@ -143,7 +143,8 @@ def _signature(tool: Tool) -> inspect.Signature:
     properties = _properties(tool)
     required = tool.input_schema.get("required")
     named = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
-    needed = [name for name in dict.fromkeys(named) if name in properties]
+    # A dict, to keep the order and to look names up.
+    needed = dict.fromkeys(name for name in named if name in properties)
     parameters, rest = [], False
     for name in [*needed, *(name for name in properties if name not in needed)]:
         if not name.isidentifier() or keyword.iskeyword(name):

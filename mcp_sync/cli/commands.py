@@ -322,7 +322,8 @@ def prompt(target: Target, name: str, pairs: dict[str, str], as_json: bool) -> N
 
 
 def _signature(schema: Mapping[str, Any]) -> str:
-    required = schema.get("required") or ()
+    required = schema.get("required")
+    required = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
     properties = schema.get("properties") or {}
     return ", ".join(name if name in required else f"{name}?" for name in properties)
 

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Optional
 
-from ..errors import MCPUsageError
+from ..errors import MCPTimeoutError, MCPUsageError
 
 __all__ = ["Deadline", "check_timeout", "jittered"]
 
@@ -62,6 +62,18 @@ class Deadline:
     def elapsed(self) -> float:
         """Seconds since it was made."""
         return time.monotonic() - self.start
+
+    def check(self) -> None:
+        """Called now and then by what works through something that a server sent, which may be large.
+
+        Raises:
+            MCPTimeoutError: it has passed.
+        """
+        if self.expired:
+            raise MCPTimeoutError(
+                f"the {self.timeout:g} s of this call were over before all was read that the server sent",
+                outcome="unknown",
+            )
 
     def sooner(self, seconds: Optional[float]) -> Deadline:
         """A deadline ``seconds`` from now, or this one, whichever comes first."""

@@ -106,7 +106,9 @@ def initialize(
         first = exc.errors(include_input=False, include_url=False)[0]
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     if problem:
-        raise MCPHandshakeError(f"the server's answer to initialize has a wrong shape ({problem})", outcome="unknown")
+        raise MCPHandshakeError(
+            f"the server's answer to initialize has a wrong shape ({excerpt(problem)})", outcome="unknown"
+        )
     agreed = REVISIONS.get(answer.protocol_version)
     if agreed is None or not agreed.has_handshake:
         raise MCPHandshakeError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from ..errors import MCPUsageError
 from .messages import Message
@@ -26,6 +26,8 @@ _PRIMITIVES = ("string", "integer", "boolean")
 # Numbers beyond are not exact in JavaScript.
 _LARGEST = 2**53 - 1
 _DEEPEST = 64
+# How many places of a schema are looked at between two looks at the clock.
+_PLACES = 1000
 
 # The param whose value goes into Mcp-Name; for tasks see SEP-2663, Streamable HTTP: Routing Headers.
 _NAMED_BY = {
@@ -90,22 +92,33 @@ def _text(value: Any) -> Optional[str]:
     return value if isinstance(value, str) else None
 
 
-def header_paths(schema: Mapping[str, Any]) -> Dict[str, Tuple[str, ...]]:
+def _nothing() -> None:
+    pass
+
+
+def header_paths(schema: Mapping[str, Any], look: Callable[[], None] = _nothing) -> Dict[str, Tuple[str, ...]]:
     """Where a tool's input schema wants arguments mirrored into headers (Custom Headers from Tool Parameters).
+
+    Parameters:
+        look: is called now and then, to end the work when it takes too long.
 
     Raises:
         ValueError: an annotation breaks the rules; the text says which. The tool must not be used.
     """
     found: Dict[str, Tuple[str, ...]] = {}
-    allowed = set()
+    names: Set[str] = set()
+    allowed: Set[int] = set()
     for path, property_schema in _reachable(schema, ()):
         allowed.add(id(property_schema))
+        if not len(allowed) % _PLACES:
+            look()
         if _ANNOTATION in property_schema:
             name = _checked(property_schema, path)
-            if name.lower() in {other.lower() for other in found}:
+            if name.lower() in names:
                 raise ValueError(f"two parameters want the header name {name!r}")
+            names.add(name.lower())
             found[name] = path
-    if any(id(place) not in allowed for place in _annotated(schema)):
+    if any(id(place) not in allowed for place in _annotated(schema, look)):
         raise ValueError(f"{_ANNOTATION} stands where it does not lead to one argument")
     return found
 
@@ -131,11 +144,15 @@ def _reachable(schema: Mapping[str, Any], path: Tuple[str, ...]) -> Iterator[Tup
             yield from _reachable(inner, (*path, name))
 
 
-def _annotated(schema: Any) -> Iterator[Mapping[str, Any]]:
+def _annotated(schema: Any, look: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
     """Every place in a schema that carries the annotation; an argument of that name is not one."""
     todo: List[Tuple[Any, bool]] = [(schema, False)]
+    seen = 0
     while todo:
         value, names_are_free = todo.pop()
+        seen += 1
+        if not seen % _PLACES:
+            look()
         if isinstance(value, Mapping):
             if not names_are_free and _ANNOTATION in value:
                 yield value

@@ -25,6 +25,7 @@ __all__ = [
     "decode",
     "encode",
     "error_answer",
+    "error_of",
     "is_complete",
     "matching_id",
     "notification",
@@ -42,6 +43,12 @@ RequestId = Union[int, str]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 # Where pydantic's parser stops as well.
 _DEEPEST = 200
+# Objects and lists in one message: so many take a fifth of a second to read, and 70 MB of memory.
+_MOST_CONTAINERS = 1_000_000
+_MOST_IN_A_BATCH = 10_000
+_PIECE = 65536
+# Of what an error says, so many characters are the exception's text.
+_LONGEST_TEXT = 1000
 
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
@@ -105,13 +112,17 @@ def decode(text: Union[str, bytes]) -> List[Message]:
     revision).
 
     Raises:
-        MCPProtocolError: it is not JSON, or not an object or a list of objects.
+        MCPProtocolError: it is not JSON, or not an object or a list of objects; or there is too much in it.
     """
     problem = ""
     try:
-        value = from_json(text)
-    except ValueError:
         value = None
+        # An object takes two bytes and a comma.
+        if len(text) > 2 * _MOST_CONTAINERS and _has_too_many_containers(text):
+            problem = f"over the limit of {_MOST_CONTAINERS} objects and lists in one message"
+        else:
+            value = from_json(text)
+    except ValueError:
         # Servers written in Python send what its json module accepts, lone surrogates included. A byte that is not
         # UTF-8 becomes a replacement character, as in any event stream.
         try:
@@ -123,6 +134,8 @@ def decode(text: Union[str, bytes]) -> List[Message]:
             value, problem = None, f"nested more than {_DEEPEST} levels deep"
     if type(value) is dict:
         return [value]
+    if isinstance(value, list) and len(value) > _MOST_IN_A_BATCH:
+        value, problem = None, f"over the limit of {_MOST_IN_A_BATCH} messages in one batch"
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return value
     start = text[:200] if isinstance(text, str) else text[:200].decode("utf-8", "replace")
@@ -130,6 +143,21 @@ def decode(text: Union[str, bytes]) -> List[Message]:
         f"the server sent a message that is {problem or 'neither a JSON object nor a batch of them'}: "
         f"{excerpt(start)!r}"
     )
+
+
+def _has_too_many_containers(text: Union[str, bytes]) -> bool:
+    """Whether a text has more objects and lists than one message may have: told before they are made."""
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    if data.count(b"{") + data.count(b"[") <= _MOST_CONTAINERS:
+        return False
+    # Not those in strings: a quote that is left after this begins or ends one.
+    data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    count, in_string = 0, False
+    for start in range(0, len(data), _PIECE):
+        parts = data[start : start + _PIECE].split(b'"')
+        count += sum(part.count(b"{") + part.count(b"[") for part in parts[in_string::2])
+        in_string ^= len(parts) % 2 == 0
+    return count > _MOST_CONTAINERS
 
 
 def _is_too_deep(value: object) -> bool:
@@ -174,19 +202,28 @@ def result_of(answer: Message) -> Dict[str, Any]:
             code, text = error.get("code"), error.get("message")
             if isinstance(code, float) and code.is_integer():
                 code = int(code)
-            if isinstance(code, int) and not isinstance(code, bool):
-                raise MCPServerError(
-                    f"the server answered with an error: {text}", code=code, data=error.get("data"), outcome=None
-                )
-        raise MCPProtocolError(
-            f"the server answered with an error that has no code: {excerpt(json.dumps(error))}", outcome="unknown"
-        )
+            if isinstance(code, int) and not isinstance(code, bool) and code.bit_length() < 64:
+                raise error_of("the server answered with an error", code, text, error)
+        raise MCPProtocolError("the server answered with an error that has no code", outcome="unknown")
     if answer.get("jsonrpc") != "2.0":
         raise MCPProtocolError('the server\'s answer does not say "jsonrpc": "2.0"', outcome="unknown")
     result = answer.get("result")
     if not isinstance(result, dict):
         raise MCPProtocolError("the server's answer has neither a result object nor an error", outcome="unknown")
     return result
+
+
+def error_of(what: str, code: int, text: object, whole: Mapping[str, Any]) -> MCPServerError:
+    """The exception for a JSON-RPC error: of a long text the beginning, and the whole error as its data.
+
+    Parameters:
+        what: happened, as the beginning of the exception's text.
+        text: what the server says of it.
+        whole: the error as the server sent it.
+    """
+    said = text if isinstance(text, str) else _word(text)
+    data = whole.get("data") if len(said) <= _LONGEST_TEXT else dict(whole)
+    return MCPServerError(f"{what}: {excerpt(said, _LONGEST_TEXT)}", code=code, data=data, outcome=None)
 
 
 def task_in(result: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:

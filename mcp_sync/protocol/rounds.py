@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 from typing import Any, Dict, Generator, Mapping, Optional, Set
 
-from ..errors import MCPCancelledError, MCPProtocolError, MCPServerError
+from ..errors import MCPCancelledError, MCPProtocolError
 from .conversations import Ask, Following, Inputs, Pause
-from .messages import task_in
+from .messages import error_of, task_in
 
 __all__ = ["finish", "follow"]
 
@@ -106,9 +106,11 @@ def _outcome(task: Mapping[str, Any]) -> Dict[str, Any]:
     error = task.get("error")
     error = error if isinstance(error, dict) else {}
     code = error.get("code")
-    raise MCPServerError(
-        f"the task failed: {error.get('message', task.get('statusMessage'))}",
-        code=code if isinstance(code, int) else 0,
-        data=error.get("data"),
-        outcome="unknown",
+    failure = error_of(
+        "the task failed",
+        code if isinstance(code, int) and code.bit_length() < 64 else 0,
+        error.get("message", task.get("statusMessage")),
+        error or task,
     )
+    failure.outcome = "unknown"
+    raise failure

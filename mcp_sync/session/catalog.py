@@ -7,7 +7,7 @@ Runs on: any thread; each of the tables is replaced, never changed.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional
 
 from ..escape import excerpt
 from ..protocol.headers import HeaderPaths, header_paths
@@ -44,19 +44,21 @@ class Catalog:
         """The next session may have other tools."""
         self.changes += 1
 
-    def learn(self, tools: List[Tool], *, mirrors: bool) -> List[Tool]:
+    def learn(self, tools: List[Tool], *, mirrors: bool, look: Callable[[], None] = lambda: None) -> List[Tool]:
         """Take note of ``tools``, and return those that can be used.
 
         Parameters:
             mirrors: arguments go into headers where a schema says so; a schema that says it wrongly makes its tool
                 unusable (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters).
+            look: is called now and then, to end the work when it takes too long.
         """
         usable: List[Tool] = []
         paths: Dict[str, HeaderPaths] = {}
         for tool in tools:
             if mirrors:
+                look()
                 try:
-                    found = header_paths(tool.input_schema)
+                    found = header_paths(tool.input_schema, look)
                 except ValueError as exc:
                     _log.warning("the tool %s is left out: %s", excerpt(tool.name), excerpt(str(exc)))
                     continue

@@ -187,7 +187,7 @@ def at_exit_before_ours(function: Callable[[], object]) -> None:
 
 def limits() -> dict[str, float]:
     """The limits that docs/failures.md tells, by its own words, and cannot be set."""
-    from mcp_sync.calls import changes, futures
+    from mcp_sync.calls import changes, futures, reading
     from mcp_sync.protocol import conversations, messages, rounds
     from mcp_sync.session import cache, dispatcher, waiter
     from mcp_sync.transports.http import connections, failures, sender
@@ -195,6 +195,9 @@ def limits() -> dict[str, float]:
     pools = Pools()
     return {
         "levels that a message may be nested": messages._DEEPEST,
+        "objects and lists in one message": messages._MOST_CONTAINERS,
+        "messages in one batch": messages._MOST_IN_A_BATCH,
+        "items of one list inside a result": reading._MOST_ITEMS,
         "pages of one list": conversations._MAX_PAGES,
         "items of one list": conversations._MAX_ITEMS,
         "rounds of input for one call": rounds._MAX_ROUNDS,

@@ -4,7 +4,7 @@ Runs on: any thread; models are plain data.
 """
 
 import copy
-from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Union
 
 from pydantic import model_validator
 
@@ -105,11 +105,16 @@ def _fits(default: Any, field: Mapping[str, Any]) -> bool:
     return fits and (choices is None or all(value in choices for value in picked))
 
 
-def _choices(field: Mapping[str, Any]) -> Optional[List[Any]]:
+def _choices(field: Mapping[str, Any]) -> Optional[Set[Any]]:
     if isinstance(field.get("enum"), list):
-        return list(field["enum"])
+        return _scalars(field["enum"])
     for keyword in ("oneOf", "anyOf"):
         options = field.get(keyword)
         if isinstance(options, list) and all(isinstance(option, dict) and "const" in option for option in options):
-            return [option["const"] for option in options]
+            return _scalars(option["const"] for option in options)
     return None
+
+
+def _scalars(values: Iterable[Any]) -> Set[Any]:
+    # A set, since there may be many of them; nothing else can be picked in a form.
+    return {value for value in values if isinstance(value, (str, int, float))}
