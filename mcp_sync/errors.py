@@ -7,11 +7,13 @@ Runs on: the thread that a failure is raised on; an exception object is never sh
     ├── MCPConnectionError               also ConnectionError: could not reach the server, or lost it
     │   ├── HTTPStatusError              the server answered with an HTTP error status
     │   │   ├── AuthorizationError       401 and 403 that no auth could satisfy
+    │   │   ├── RateLimitedError         429: too many requests
     │   │   └── SessionExpiredError      the server forgot the session, and the call could not safely be repeated
     │   └── MCPHandshakeError            reached it, but it does not speak MCP as we do
     ├── MCPTimeoutError                  also TimeoutError
     ├── MCPStreamError                   a stream broke before its result
     ├── MCPProtocolError                 the server broke the protocol
+    │   └── MessageTooLargeError         it sent more than ``max_message_bytes``
     ├── MCPServerError                   a JSON-RPC error answer
     ├── ToolError                        the tool itself reported failure
     ├── MCPCancelledError                the caller cancelled the call
@@ -21,6 +23,9 @@ Runs on: the thread that a failure is raised on; an exception object is never sh
 
 A caller who wants to try again asks ``error.outcome``: after ``"not_sent"`` the server has seen nothing and a second
 try is safe; after ``"refused"`` it said that it did not run the call; after ``"unknown"`` the tool may have run.
+
+An error is made again from ``args`` with all of this, which is how JSON result backends keep one:
+``type(error)(*error.args)``.
 """
 
 from __future__ import annotations
@@ -47,6 +52,8 @@ __all__ = [
     "MCPStreamError",
     "MCPTimeoutError",
     "MCPUsageError",
+    "MessageTooLargeError",
+    "RateLimitedError",
     "SessionExpiredError",
     "StreamLostError",
     "ToolError",
@@ -66,12 +73,21 @@ class MCPClientError(Exception):
         request_id: the JSON-RPC id of the request.
         elapsed: seconds from the call's start to the failure.
         outcome: ``"not_sent"`` (the server has not seen the request), ``"refused"`` (it says that it did not process
-            it), ``"unknown"`` (it may have), or None where the question does not arise.
+            it), ``"unknown"`` (it may have, or nobody can tell), or None where there was an answer.
+
+    Parameters:
+        details: what ``args`` of another error gave beside its message.
     """
+
+    # What ``args`` carries beside the message: plain data alone, so that it survives JSON.
+    _details: Tuple[str, ...] = ("server", "method", "request_id", "elapsed", "outcome")
+    # Whether the call is known to have been answered, so that ``outcome`` need not say whether it ran.
+    _answered = False
 
     def __init__(
         self,
         message: str = "",
+        details: object = None,
         *,
         server: Optional[str] = None,
         method: Optional[str] = None,
@@ -84,12 +100,51 @@ class MCPClientError(Exception):
         self.method = method
         self.request_id = request_id
         self.elapsed = elapsed
-        self.outcome = outcome
+        self._outcome = outcome
+        self._restore(details)
+
+    def _restore(self, details: object) -> None:
+        """Take over what ``args`` of another error carries; each class calls it when its own attributes are there."""
+        if isinstance(details, Mapping):
+            for name in self._details:
+                if name in details:
+                    setattr(self, name, details[name])
+
+    @property
+    def args(self) -> Tuple[Any, ...]:
+        """The message, and what else is known, as plain data: the class takes both, and makes the same error of it."""
+        known = {name: self._detail(name) for name in self._details}
+        details = {name: value for name, value in known.items() if value is not None}
+        return (self.message, details) if details else (self.message,)
+
+    @args.setter
+    def args(self, given: Tuple[Any, ...]) -> None:
+        BaseException.args.__set__(self, given)  # type: ignore[attr-defined]  # a descriptor, which mypy does not know
+
+    def _detail(self, name: str) -> Any:
+        return self._outcome if name == "outcome" else getattr(self, name)
 
     @property
     def message(self) -> str:
         """What happened and what to do, without the context that ``str(error)`` adds."""
-        return str(self.args[0]) if self.args else ""
+        given = super().args
+        return str(given[0]) if given else ""
+
+    @property
+    def outcome(self) -> Optional[str]:
+        return self._outcome if self._outcome is not None or self._answered else "unknown"
+
+    @outcome.setter
+    def outcome(self, outcome: Optional[str]) -> None:
+        self._outcome = outcome
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may be made again as it is: it did not run, and what kept it from it may pass.
+
+        Never where the tool may have run. ``retry_after``, where there is one, says when.
+        """
+        return self._outcome in ("not_sent", "refused") and may_pass(self)
 
     def during(
         self: _E,
@@ -105,7 +160,7 @@ class MCPClientError(Exception):
         self.method = self.method if self.method is not None else method
         self.request_id = self.request_id if self.request_id is not None else request_id
         self.elapsed = self.elapsed if self.elapsed is not None else elapsed
-        self.outcome = self.outcome if self.outcome is not None else outcome
+        self._outcome = self._outcome if self._outcome is not None else outcome
         return self
 
     def again(self: _E) -> _E:
@@ -117,8 +172,8 @@ class MCPClientError(Exception):
     def __str__(self) -> str:
         where = " at ".join(part for part in (self.method, self.server) if part)
         notes = [where] if where else []
-        if self.outcome is not None:
-            notes.append(f"outcome: {self.outcome}")
+        if self._outcome is not None:
+            notes.append(f"outcome: {self._outcome}")
         text = f"{self.message} [{'; '.join(notes)}]" if notes else self.message
         return escape(text)
 
@@ -143,6 +198,11 @@ class MCPConnectionError(MCPClientError, ConnectionError):
     """
 
     transient: bool = False
+    _details = (*MCPClientError._details, "transient")
+
+    def _detail(self, name: str) -> Any:
+        # Only what was said of this very error.
+        return self.__dict__.get(name) if name == "transient" else super()._detail(name)
 
 
 class HTTPStatusError(MCPConnectionError):
@@ -155,9 +215,12 @@ class HTTPStatusError(MCPConnectionError):
         retry_after: seconds the server asks to wait (429, 503), capped at an hour; None where it does not say.
     """
 
+    _details = (*MCPConnectionError._details, "status", "headers", "body", "retry_after")
+
     def __init__(
         self,
         message: str = "",
+        details: object = None,
         *,
         status: int = 0,
         headers: Optional[Mapping[str, str]] = None,
@@ -170,12 +233,23 @@ class HTTPStatusError(MCPConnectionError):
         self.headers: Mapping[str, str] = headers if headers is not None else {}
         self.body = body
         self.retry_after = retry_after
+        self._restore(details)
+
+    def _detail(self, name: str) -> Any:
+        return dict(self.headers) if name == "headers" else super()._detail(name)
 
 
 class AuthorizationError(HTTPStatusError):
     """The server wants other credentials: 401 or 403.
 
     Pass ``auth=`` (a bearer token, or anything that requests takes) or ``headers=``.
+    """
+
+
+class RateLimitedError(HTTPStatusError):
+    """The server was asked too often: 429. It did not process the call; try again after ``retry_after`` seconds.
+
+    ``retry=True`` does that by itself, within the call's ``timeout``.
     """
 
 
@@ -203,17 +277,26 @@ class MCPStreamError(MCPClientError):
         events_received: how many events came before the break.
     """
 
-    def __init__(self, message: str = "", *, events_received: int = 0, **context: Any) -> None:
+    _details = (*MCPClientError._details, "events_received")
+
+    def __init__(self, message: str = "", details: object = None, *, events_received: int = 0, **context: Any) -> None:
         super().__init__(message, **context)
         self.events_received = events_received
+        self._restore(details)
 
 
 class StreamLostError(MCPStreamError, MCPConnectionError):
     """A stream broke before its result because the connection was lost."""
 
+    _details = (*MCPConnectionError._details, "events_received")
+
 
 class MCPProtocolError(MCPClientError):
     """The server broke the protocol: bad JSON, a wrong shape, a message over ``max_message_bytes``."""
+
+
+class MessageTooLargeError(MCPProtocolError):
+    """The server sent more than ``max_message_bytes``: ask for less, or raise the limit."""
 
 
 class MCPServerError(MCPClientError):
@@ -224,10 +307,16 @@ class MCPServerError(MCPClientError):
         data: whatever the server added, or None; the whole error, where its text is too long for an exception's.
     """
 
-    def __init__(self, message: str = "", *, code: int = 0, data: Any = None, **context: Any) -> None:
+    _details = (*MCPClientError._details, "code", "data")
+
+    def __init__(
+        self, message: str = "", details: object = None, *, code: int = 0, data: Any = None, **context: Any
+    ) -> None:
         super().__init__(message, **context)
         self.code = code
         self.data = data
+        self._restore(details)
+        self._answered = self.code != 0
 
     def __str__(self) -> str:
         return f"{super().__str__()} (code {self.code})"
@@ -239,12 +328,15 @@ class ToolError(MCPClientError):
     ``raise_on_error=False`` returns the result instead of raising this.
 
     Attributes:
-        result: the whole :class:`CallToolResult`.
+        result: the whole :class:`CallToolResult`; None where the error was made of ``args``, which hold no content.
     """
 
-    def __init__(self, message: str = "", *, result: Optional[CallToolResult] = None, **context: Any) -> None:
-        super().__init__(message, **context)
+    def __init__(
+        self, message: str = "", details: object = None, *, result: Optional[CallToolResult] = None, **context: Any
+    ) -> None:
+        super().__init__(message, details, **context)
         self.result = result
+        self._answered = result is not None or isinstance(details, Mapping)
 
 
 class MCPCancelledError(MCPClientError):
@@ -260,9 +352,9 @@ _PASSING_STATUS = {429, 502, 503, 504}
 
 
 def may_pass(error: MCPClientError) -> bool:
-    """Whether ``error`` is what a server that is being restarted causes."""
+    """Whether a server that is being restarted, or wants to be asked less often, could be the reason."""
     if isinstance(error, HTTPStatusError):
-        return error.status in _PASSING_STATUS
+        return error.status in _PASSING_STATUS or isinstance(error, SessionExpiredError)
     return (
         isinstance(error, (MCPConnectionError, MCPTimeoutError))
         and not isinstance(error, MCPHandshakeError)

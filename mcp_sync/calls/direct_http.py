@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 from urllib.parse import quote, urlencode, urljoin
 
 from ..concurrency.deadline import Deadline
-from ..errors import MCPProtocolError, MCPUsageError
+from ..errors import MCPUsageError, MessageTooLargeError
 from ..escape import excerpt
 from ..protocol.urls import same_origin
 from ..transports.http.failures import status_error
@@ -90,7 +90,7 @@ class DirectHTTP:
             parts.append(last)
             size += len(last)
             if size > self._limit:
-                raise MCPProtocolError(
+                raise MessageTooLargeError(
                     f"the server sent a line over the limit of {self._limit} bytes", outcome="unknown"
                 )
         if any(parts):

@@ -17,7 +17,7 @@ from typing import Any, List, NamedTuple, Optional, Union
 
 from sseclient import SSEClient
 
-from ..errors import MCPProtocolError
+from ..errors import MessageTooLargeError
 from .http.private import silence
 
 __all__ = ["Framer", "ServerSentEvent"]
@@ -75,7 +75,7 @@ class Framer:
         """The events that ``chunk`` completes; an event that the stream's end cuts off is never returned.
 
         Raises:
-            MCPProtocolError: an event is over the limit.
+            MessageTooLargeError: an event is over the limit.
         """
         if not self._started:
             chunk = self._without_bom(chunk)
@@ -127,8 +127,8 @@ class Framer:
         if len(self._begun) > self._limit:
             raise self._over_the_limit()
 
-    def _over_the_limit(self) -> MCPProtocolError:
-        return MCPProtocolError(
+    def _over_the_limit(self) -> MessageTooLargeError:
+        return MessageTooLargeError(
             f"the server sent a message over the limit of {self._limit} bytes; raise max_message_bytes if that is "
             "intended",
             outcome="unknown",

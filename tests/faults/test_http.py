@@ -18,6 +18,7 @@ from mcp_sync import (
     MCPClientError,
     MCPConnectionError,
     MCPTimeoutError,
+    RateLimitedError,
     SessionExpiredError,
 )
 from tests.support.clock import LONG, within
@@ -37,7 +38,7 @@ Connect = Callable[..., MCPClient]
         (403, AuthorizationError, "refused"),
         (409, HTTPStatusError, "refused"),
         (413, HTTPStatusError, "refused"),
-        (429, HTTPStatusError, "refused"),
+        (429, RateLimitedError, "refused"),
         (500, HTTPStatusError, "unknown"),
         (502, HTTPStatusError, "unknown"),
         (503, HTTPStatusError, "unknown"),
@@ -103,7 +104,7 @@ def test_an_error_with_status_and_headers_can_be_pickled(server: FaultServer, cl
     with pytest.raises(HTTPStatusError) as caught:
         client.call_tool("echo")
     twin = pickle.loads(pickle.dumps(caught.value))
-    assert (type(twin), twin.status, twin.retry_after, str(twin)) == (HTTPStatusError, 429, 3.0, str(caught.value))
+    assert (type(twin), twin.status, twin.retry_after, str(twin)) == (RateLimitedError, 429, 3.0, str(caught.value))
     assert dict(twin.headers) == dict(caught.value.headers)
 
 

@@ -12,7 +12,7 @@ import ssl
 import time
 from email.utils import parsedate_to_datetime
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any, Optional, Type
+from typing import TYPE_CHECKING, Any, Dict, Optional, Type
 
 import requests
 import urllib3.exceptions
@@ -26,6 +26,7 @@ from ...errors import (
     MCPClosedError,
     MCPConnectionError,
     MCPTimeoutError,
+    RateLimitedError,
 )
 from ...escape import escape, excerpt
 from ...protocol.urls import public_url
@@ -187,7 +188,7 @@ def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusEr
     body = response.excerpt()
     hint = _HINTS.get(status, "")
     if kind is None:
-        kind = AuthorizationError if status in (401, 403) else HTTPStatusError
+        kind = _KINDS.get(status, HTTPStatusError)
     # 503 too: a gateway says it of a server that broke off, and a server of a call that its end cut short.
     outcome = "refused" if status < 500 else "unknown"
     shown = (item for item in response.headers.items() if item[0].lower() not in _SECRET_HEADERS)
@@ -205,6 +206,7 @@ def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusEr
     )
 
 
+_KINDS: Dict[int, Type[HTTPStatusError]] = {401: AuthorizationError, 403: AuthorizationError, 429: RateLimitedError}
 _HINTS = {
     400: "the server does not take this request",
     401: "the server wants credentials: pass auth=",

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional, cast
 from urllib3.response import HTTPResponse
 
 from ...concurrency.signals import from_signal_handler
-from ...errors import MCPClientError, MCPProtocolError
+from ...errors import MCPClientError, MessageTooLargeError
 from ...escape import excerpt
 from .chunked import read_chunks, wire_of
 from .exchange import Exchange, watch
@@ -82,7 +82,7 @@ class Response:
         """The whole body, decompressed.
 
         Raises:
-            MCPProtocolError: it is longer than ``limit`` bytes.
+            MessageTooLargeError: it is longer than ``limit`` bytes.
             MCPConnectionError, MCPTimeoutError, MCPClosedError: it did not come whole.
         """
         error: Optional[MCPClientError] = None
@@ -113,11 +113,11 @@ class Response:
         for part in self._pieces():
             size += len(part)
             if size > limit:
-                raise MCPProtocolError(
+                raise MessageTooLargeError(
                     f"the server's answer is over the limit of {limit} bytes (max_message_bytes)", outcome="unknown"
                 )
             if packed and size > _UNPACKED_BYTES and size > _UNPACKED_TIMES * raw.tell():
-                raise MCPProtocolError(
+                raise MessageTooLargeError(
                     f"the server's compressed answer is over the limit: it unpacks to more than {_UNPACKED_TIMES} "
                     "times its size",
                     outcome="unknown",

@@ -11,7 +11,7 @@ import logging
 import sys
 from typing import List, Mapping
 
-from ...errors import MCPProtocolError
+from ...errors import MessageTooLargeError
 from ...escape import escape, excerpt
 from ...protocol.messages import Message, encode
 
@@ -46,7 +46,7 @@ class Lines:
         """The lines that ``chunk`` completes, without their ends; what the stream's end cuts off is never returned.
 
         Raises:
-            MCPProtocolError: a line is over the limit.
+            MessageTooLargeError: a line is over the limit.
         """
         lines = chunk.split(b"\n")
         if len(lines) > 1:
@@ -56,7 +56,7 @@ class Lines:
             self._size = 0
         self._keep(lines[-1])
         if self._size > self._limit or max(map(len, lines)) > self._limit:
-            raise MCPProtocolError(
+            raise MessageTooLargeError(
                 f"the server sent a message over the limit of {self._limit} bytes; raise max_message_bytes if that is "
                 "intended",
                 outcome="unknown",
