@@ -51,15 +51,18 @@ def works(bed: Bed, client: Any) -> None:
 
 
 @over(*HTTP)
-def test_a_server_that_is_not_there_is_told_at_once_and_the_next_call_finds_the_one_that_is(bed: Bed) -> None:
+def test_a_server_that_is_not_there_is_told_at_once(bed: Bed) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     client = bed._make_client(
         f"http://127.0.0.1:{port}/mcp", transport="sse" if bed.name == "sse" else "http", timeout=LONG
     )
-    with within(), pytest.raises(MCPConnectionError) as caught:
+    with within(), pytest.raises(MCPConnectionError, match="check that the server is running") as caught:
         client.call_tool("echo")
     assert caught.value.outcome == "not_sent"
+    assert isinstance(caught.value.__cause__, Exception)
+    assert not isinstance(caught.value, MCPHandshakeError)
+    assert not client.connected
 
 
 @over(*HTTP)

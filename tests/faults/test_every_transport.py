@@ -58,9 +58,12 @@ def test_a_call_without_an_answer_ends_at_its_deadline_and_is_cancelled(shows: s
             list(client.stream_tool("never", timeout=0.3))
         else:
             client.call_tool("never", timeout=0.3, on_progress=print if shows == "progress" else None)
+    assert isinstance(caught.value, TimeoutError)
     assert caught.value.outcome == "unknown"
+    assert caught.value.method == "tools/call"
     assert caught.value.elapsed is not None
     assert 0.3 <= caught.value.elapsed < 3
+    assert bed.waiting(client) == 0
     heard_of_the_cancellation(bed, caught.value.request_id, bed.server.connections)
     assert bed.server.tool_calls["never"] == 1
     works(bed, client)
@@ -83,6 +86,8 @@ def test_pings_and_progress_do_not_extend_the_deadline(bed: Bed) -> None:
         client.call_tool("talk", timeout=0.5, on_progress=seen.append)
     assert len(seen) > 3
     assert bed.server.tool_calls["talk"] == 1
+    with within(), pytest.raises(MCPTimeoutError):
+        list(client.stream_tool("talk", timeout=0.5))
     works(bed, client)
 
 
@@ -93,6 +98,7 @@ def test_an_answer_after_the_deadline_is_nobodys(bed: Bed) -> None:
     bed.server.gate.set()
     works(bed, client)
     assert bed.server.tool_calls["slow"] == 1
+    assert bed.waiting(client) == 0
 
 
 # What carries the answer breaks
@@ -180,6 +186,7 @@ def test_a_lost_stream_wakes_everyone_at_once_each_with_an_error_of_its_own(how:
             getattr(bed.server.session.stream, how)()
             errors = [call.exception(LONG) for call in calls]
     assert {type(error) for error in errors} == {MCPConnectionError}
+    assert all(error is not None and error.__cause__ is not None for error in errors)
     assert {error.outcome for error in errors if isinstance(error, MCPConnectionError)} == {"unknown"}
     assert len({id(error) for error in errors}) == 8
     assert len({error.request_id for error in errors if isinstance(error, MCPConnectionError)}) == 8
@@ -227,6 +234,7 @@ def test_one_of_eight_calls_reset_leaves_seven_answers(bed: Bed) -> None:
     assert failed.outcome == "unknown"
     assert results == ["0", "1", "2", "4", "5", "6", "7"]
     assert bed.server.tool_calls["echo"] == 8
+    assert bed.server.count("GET") == 1 or bed.name != "sse"
     works(bed, client)
 
 
@@ -358,8 +366,17 @@ def test_an_id_that_comes_back_in_another_spelling_is_ours(spell: Callable[[int]
 
 @pytest.mark.parametrize(
     "spell",
-    [lambda n: True, lambda n: None, lambda n: f" {n}", lambda n: n + 0.5, lambda n: n + 1, lambda n: [n]],
-    ids=["true", "null", "blank", "fraction", "next", "list"],
+    [
+        lambda n: True,
+        lambda n: None,
+        lambda n: f" {n}",
+        lambda n: f"0{n}",
+        lambda n: n + 0.5,
+        lambda n: -n,
+        lambda n: n + 1,
+        lambda n: [n],
+    ],
+    ids=["true", "null", "blank", "zero", "fraction", "negative", "next", "list"],
 )
 def test_an_answer_to_another_id_is_never_the_result(spell: Callable[[int], Any], bed: Bed) -> None:
     """On a shared stream it is nobody's, and the call waits on; a response of the call's own ends without its own."""

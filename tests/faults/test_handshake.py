@@ -16,6 +16,7 @@ from mcp_sync import (
     MCPHandshakeError,
     MCPTimeoutError,
 )
+from tests.support.beds import Bed
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, Session, hold, status
 
@@ -507,3 +508,45 @@ def test_an_error_status_on_initialize_is_told_as_what_it_is(
     server.instead("initialize", status(code, "no"))
     error = failing(server, make_client)
     assert isinstance(error, kind)
+
+
+# Over every transport
+
+
+@pytest.mark.parametrize("how", ["silent", "error", "empty", "unknown version", "null", "neither", "reset"])
+def test_a_handshake_that_fails_is_told_and_leaves_nothing_open(how: str, bed: Bed) -> None:
+    server = bed.server
+    unknown = {
+        "protocolVersion": "1999-01-01",
+        "supportedVersions": ["1999-01-01"],
+        "capabilities": {},
+        "serverInfo": {"name": "s", "version": "1"},
+    }
+    behaviours: dict[str, Callable[[Asked], Any]] = {
+        "silent": lambda asked: None,
+        "error": lambda asked: asked.error(-32603, "no, \x1b[31mno\x1b[0m"),
+        "empty": lambda asked: asked.answer({}),
+        "unknown version": lambda asked: asked.answer(unknown),
+        "null": lambda asked: asked.reply({"jsonrpc": "2.0", "id": asked.id, "result": None}),
+        "neither": lambda asked: asked.reply({"jsonrpc": "2.0", "id": asked.id}),
+        "reset": lambda asked: bed.break_off(asked, "reset"),
+    }
+    method = "server/discover" if bed.name == "stateless" else "initialize"
+    server.methods[method] = behaviours[how]
+    client = bed.make(timeout=1.0 if how == "silent" else LONG)
+    with within(8), pytest.raises((MCPConnectionError, MCPTimeoutError)) as caught:
+        client.connect()
+    error = caught.value
+    assert isinstance(error, MCPHandshakeError) or (how in ("silent", "reset") and bed.name in ("stateless", "stdio"))
+    assert error.outcome == "not_sent"
+    assert "\x1b" not in str(error) + repr(error)
+    assert not client.connected
+    client.close()
+    server.wait_until(lambda: not server._wires, "all connections are closed")
+    if bed.name in ("http-json", "http-sse") and how not in ("silent", "reset"):
+        # A session id came with the answer.
+        assert server.count("DELETE") == 1
+    assert server.sent("notifications/initialized") == []
+    assert server.sent("notifications/cancelled") == []
+    # A server that does not answer the question is taken for one of the older kind.
+    getattr(server, "violations", []).clear()

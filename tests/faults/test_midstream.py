@@ -20,9 +20,9 @@ from mcp_sync import (
     Progress,
     StreamLostError,
 )
-from tests.support.clock import AT_ONCE, LONG, within
-from tests.support.fault_server import ALWAYS, Asked, FaultServer, hold, reset, sse, status
-from tests.support.inside import session_of, socket_of_stream, waiting
+from tests.support.clock import LONG, within
+from tests.support.fault_server import ALWAYS, Asked, FaultServer, hold, sse, status
+from tests.support.inside import session_of, socket_of_stream
 
 Connect = Callable[..., MCPClient]
 
@@ -38,51 +38,12 @@ def lose_stream(server: FaultServer, client: MCPClient) -> None:
 # No answer
 
 
-def test_a_call_without_an_answer_ends_at_its_deadline_and_is_cancelled(server: FaultServer, client: MCPClient) -> None:
-    with within(), pytest.raises(MCPTimeoutError) as caught:
-        client.call_tool("never", timeout=0.3)
-    error = caught.value
-    assert error.outcome == "unknown"
-    assert error.method == "tools/call"
-    assert error.elapsed is not None
-    assert 0.3 <= error.elapsed < 3
-    (note,) = server.wait_for_method("notifications/cancelled")
-    assert note["params"]["requestId"] == error.request_id == server.sent("tools/call")[0]["id"]
-    assert isinstance(error, TimeoutError)
-    assert waiting(client) == 0
-    assert client.call_tool("echo", {"message": "next"}).text == "next"
-
-
-def test_pings_and_progress_do_not_extend_the_deadline(server: FaultServer, client: MCPClient) -> None:
-    def pings(asked: Asked) -> None:
-        assert asked.session.stream is not None
-        for number in range(10_000):
-            asked.session.stream.comment()
-            asked.progress(number)
-            if server.closing.wait(0.02):
-                return
-
-    server.tools["pings"] = pings
-    with within(), pytest.raises(MCPTimeoutError):
-        client.call_tool("pings", timeout=0.4, on_progress=lambda progress: None)
-    with within(), pytest.raises(MCPTimeoutError):
-        list(client.stream_tool("pings", timeout=0.4))
-
-
 def test_a_cancellation_that_nobody_takes_does_not_hold_the_caller_up(server: FaultServer, client: MCPClient) -> None:
     server.instead("notifications/cancelled", hold, ALWAYS)
     with within(), pytest.raises(MCPTimeoutError):
         client.call_tool("never", timeout=0.3)
     with within():
         assert client.call_tool("echo", {"message": "next"}, timeout=LONG).text == "next"
-
-
-def test_an_answer_after_the_deadline_is_dropped(server: FaultServer, client: MCPClient) -> None:
-    with pytest.raises(MCPTimeoutError):
-        client.call_tool("slow", timeout=0.2)
-    server.gate.set()
-    assert client.call_tool("echo", {"message": "next"}).text == "next"
-    assert waiting(client) == 0
 
 
 def test_a_post_without_an_answer_is_no_obstacle_when_the_answer_comes_by_the_stream(
@@ -112,25 +73,6 @@ def lose(request: pytest.FixtureRequest) -> Callable[[Any], None]:
     return LOSSES[request.param]
 
 
-def test_a_lost_stream_wakes_everyone_at_once_each_with_an_error_of_its_own(
-    lose: Any, server: FaultServer, client: MCPClient
-) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(client.call_tool, "never", timeout=LONG) for _ in range(8)]
-        server.wait_for_call("never", 8)
-        with within():
-            lose(server.session.stream)
-            errors = [call.exception(timeout=AT_ONCE) for call in calls]
-    for error in errors:
-        assert isinstance(error, MCPConnectionError)
-        assert error.outcome == "unknown"
-        assert error.__cause__ is not None
-        assert error.method == "tools/call"
-    assert len({id(error) for error in errors}) == 8
-    assert len({error.request_id for error in errors if isinstance(error, MCPClientError)}) == 8
-    assert server.tool_calls["never"] == 8
-
-
 def test_after_a_lost_stream_the_next_call_opens_a_new_one_and_nothing_is_sent_twice(
     lose: Any, server: FaultServer, client: MCPClient
 ) -> None:
@@ -154,38 +96,6 @@ def test_a_stream_lost_between_two_calls_costs_neither(server: FaultServer, clie
     with within(8):
         assert client.call_tool("echo", {"message": "2"}, timeout=LONG).text == "2"
     assert server.tool_calls["echo"] == 2
-
-
-def test_the_first_call_cut_is_an_error_although_a_second_would_work(server: FaultServer, client: MCPClient) -> None:
-    texts = iter(["FIRST TIME", "SECOND TIME"])
-
-    def once(asked: Asked) -> None:
-        text = next(texts)
-        if text == "FIRST TIME":
-            asked.session.stream.reset()  # type: ignore[union-attr]
-        else:
-            asked.text(text)
-
-    server.tools["once"] = once
-    with within(), pytest.raises(MCPConnectionError) as caught:
-        client.call_tool("once", timeout=LONG)
-    assert caught.value.outcome == "unknown"
-    assert server.tool_calls["once"] == 1
-
-
-def test_a_caller_who_allows_it_has_the_call_sent_again(server: FaultServer, client: MCPClient) -> None:
-    calls = iter([False, True])
-
-    def once(asked: Asked) -> None:
-        if next(calls):
-            asked.text("second time")
-        else:
-            asked.session.stream.reset()  # type: ignore[union-attr]
-
-    server.tools["once"] = once
-    with within(8):
-        assert client.call_tool("once", retry=True, timeout=LONG).text == "second time"
-    assert server.tool_calls["once"] == 2
 
 
 def test_a_lost_stream_is_opened_again_with_subscriptions_and_log_level(server: FaultServer, client: MCPClient) -> None:
@@ -317,27 +227,6 @@ def test_what_came_whole_before_the_end_is_delivered(server: FaultServer, client
 # One call's fault
 
 
-def test_one_of_eight_calls_reset_leaves_seven_answers(server: FaultServer, client: MCPClient) -> None:
-    server.instead(lambda request: b'"message":"3"' in request.body, reset)
-    start = threading.Barrier(8)
-
-    def call(number: int) -> Any:
-        start.wait(10)
-        try:
-            return client.call_tool("echo", {"message": str(number)}, timeout=LONG).text
-        except MCPClientError as exc:
-            return exc
-
-    with ThreadPoolExecutor(8) as pool, within():
-        results = list(pool.map(call, range(8)))
-    failed = results.pop(3)
-    assert results == ["0", "1", "2", "4", "5", "6", "7"]
-    assert isinstance(failed, MCPConnectionError)
-    assert failed.outcome == "unknown"
-    assert server.count("GET") == 1
-    assert server.tool_calls["echo"] == 8
-
-
 @pytest.mark.parametrize("code", [400, 500])
 def test_one_of_eight_calls_refused_leaves_seven_answers(code: int, server: FaultServer, client: MCPClient) -> None:
     server.instead(lambda request: b'"message":"3"' in request.body, status(code, "no"))
@@ -351,21 +240,6 @@ def test_one_of_eight_calls_refused_leaves_seven_answers(code: int, server: Faul
 
 
 # Connections that are kept
-
-
-@pytest.mark.parametrize("how", ["interrupt", "reset"])
-def test_an_idle_connection_that_the_server_closed_costs_no_call(
-    how: str, server: FaultServer, client: MCPClient
-) -> None:
-    assert client.call_tool("echo", {"message": "1"}).text == "1"
-    for wire in list(server._wires):
-        if wire is not server.session.stream.wire:  # type: ignore[union-attr]
-            getattr(wire, how)()
-    server.wait_until(lambda: len(server._wires) == 1, "the idle connections are closed")
-    # The client's kernel has the FIN or RST by now: it is the same machine.
-    assert client.call_tool("echo", {"message": "2"}, timeout=LONG).text == "2"
-    assert server.tool_calls["echo"] == 2
-    assert server.count("GET") == 1
 
 
 def test_a_connection_that_the_server_closes_after_each_answer_is_not_used_again(

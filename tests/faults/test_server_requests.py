@@ -10,6 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient
+from tests.support.beds import LEGACY, Bed, over
 from tests.support.clock import LONG, within
 from tests.support.fault_server import Asked, FaultServer
 
@@ -25,36 +26,9 @@ def ask(client: MCPClient, method: str, params: Any = None, timeout: float = LON
     return answer
 
 
-def test_sampling_during_a_call_is_answered_by_the_handler_on_a_worker(server: FaultServer, connect: Connect) -> None:
-    threads = []
-
-    def sample(params: Any) -> Any:
-        threads.append(threading.current_thread().name)
-        assert params.max_tokens == 10
-        return SAMPLE
-
-    client = connect(sampling_handler=sample)
-    assert ask(client, "sampling/createMessage", SAMPLE_PARAMS)["result"] == SAMPLE
-    assert threads == ["mcp-sync-handler"]
-
-
-def test_roots_are_listed(server: FaultServer, connect: Connect) -> None:
-    client = connect(roots=["file:///work"])
-    assert ask(client, "roots/list")["result"] == {"roots": [{"uri": "file:///work"}]}
-
-
 def test_roots_may_be_a_function(server: FaultServer, connect: Connect) -> None:
     client = connect(roots=lambda: [{"uri": "file:///a", "name": "a"}])
     assert ask(client, "roots/list")["result"] == {"roots": [{"uri": "file:///a", "name": "a"}]}
-
-
-def test_elicitation_is_answered(server: FaultServer, connect: Connect) -> None:
-    client = connect(elicitation_handler=lambda params: {"action": "accept", "content": {"name": "me"}})
-    params = {
-        "message": "Who?",
-        "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
-    }
-    assert ask(client, "elicitation/create", params)["result"] == {"action": "accept", "content": {"name": "me"}}
 
 
 @pytest.mark.parametrize("id", [0, "a", "", 7.0, 2**70])
@@ -73,16 +47,6 @@ def test_a_servers_ping_is_not_taken_for_an_answer_to_our_own_id(server: FaultSe
         assert client.call_tool("ping_first", timeout=LONG).text == "mine"
 
 
-@pytest.mark.parametrize(
-    "method", ["sampling/createMessage", "elicitation/create", "roots/list", "tools/list", "x" * 9999]
-)
-def test_what_was_not_declared_is_refused_at_once(method: str, server: FaultServer, client: MCPClient) -> None:
-    with within():
-        answer = ask(client, method)
-    assert answer["error"]["code"] == -32601
-    assert len(json.dumps(answer)) < 1000
-
-
 def test_a_capability_is_declared_only_where_its_handler_is_given(server: FaultServer, connect: Connect) -> None:
     connect()
     assert (
@@ -90,17 +54,6 @@ def test_a_capability_is_declared_only_where_its_handler_is_given(server: FaultS
     )
     connect(sampling_handler=lambda params: SAMPLE, elicitation_handler=lambda params: {"action": "cancel"}, roots=[])
     assert server.sent("initialize")[-1]["params"]["capabilities"].keys() >= {"sampling", "elicitation", "roots"}
-
-
-def test_a_handler_may_call_the_client_again(server: FaultServer, connect: Connect) -> None:
-    def sample(params: Any) -> Any:
-        text = clients[0].call_tool("echo", {"message": "from the handler"}, timeout=LONG).text
-        return {**SAMPLE, "content": {"type": "text", "text": text}}
-
-    clients = [connect(sampling_handler=sample)]
-    with within():
-        answer = ask(clients[0], "sampling/createMessage", SAMPLE_PARAMS)
-    assert answer["result"]["content"]["text"] == "from the handler"
 
 
 def test_a_notification_handler_may_call_the_client_again(server: FaultServer, connect: Connect) -> None:
@@ -115,25 +68,6 @@ def test_a_notification_handler_may_call_the_client_again(server: FaultServer, c
     server.session.notify("notifications/tools/list_changed")
     assert told.wait(10)
     assert texts == ["again"]
-
-
-def test_a_handler_that_takes_its_time_holds_nobody_up(server: FaultServer, connect: Connect) -> None:
-    go = threading.Event()
-
-    def sample(params: Any) -> Any:
-        go.wait(20)
-        return SAMPLE
-
-    client = connect(sampling_handler=sample)
-    try:
-        slow = client.submit("ask", {"method": "sampling/createMessage", "params": SAMPLE_PARAMS}, timeout=LONG)
-        server.wait_for_call("ask")
-        with within():
-            assert client.call_tool("echo", {"message": "meanwhile"}, timeout=LONG).text == "meanwhile"
-            assert server.session.ask("ping")["result"] == {}
-    finally:
-        go.set()
-    assert json.loads(slow.result(timeout=LONG).text)["result"] == SAMPLE
 
 
 class Secret(Exception):
@@ -322,3 +256,130 @@ def test_an_on_progress_that_raises_ends_its_own_call_and_cancels_the_tool(
     (note,) = server.wait_for_method("notifications/cancelled")
     assert note["params"]["requestId"] == server.sent("tools/call")[0]["id"]
     assert client.call_tool("echo", {"message": "next"}).text == "next"
+
+
+# Over every transport
+
+
+@over(*LEGACY)
+def test_what_a_server_asks_during_a_call_is_answered_on_a_worker(bed: Bed) -> None:
+    threads = []
+
+    def sample(params: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        assert params.max_tokens == 10
+        return SAMPLE
+
+    client = bed.connect(
+        sampling_handler=sample,
+        roots=["file:///work"],
+        elicitation_handler=lambda params: {"action": "accept", "content": {"name": "me"}},
+    )
+    with within(8):
+        assert ask(client, "sampling/createMessage", SAMPLE_PARAMS)["result"] == SAMPLE
+        assert ask(client, "roots/list")["result"] == {"roots": [{"uri": "file:///work"}]}
+        form = {"message": "Who?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
+        assert ask(client, "elicitation/create", form)["result"]["content"] == {"name": "me"}
+        assert ask(client, "ping")["result"] == {}
+    assert threads == ["mcp-sync-handler"]
+
+
+@over(*LEGACY)
+def test_a_handler_may_call_the_client_again(bed: Bed) -> None:
+    clients: list[MCPClient] = []
+
+    def sample(params: Any) -> Any:
+        text = clients[0].call_tool("echo", {"message": "from the handler"}, timeout=LONG).text
+        return {**SAMPLE, "content": {"type": "text", "text": text}}
+
+    clients.append(bed.connect(sampling_handler=sample))
+    with within():
+        answer = ask(clients[0], "sampling/createMessage", SAMPLE_PARAMS)
+    assert answer["result"]["content"]["text"] == "from the handler"
+
+
+@over(*LEGACY)
+def test_a_handler_that_takes_its_time_holds_nobody_up(bed: Bed) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def sample(params: Any) -> Any:
+        entered.set()
+        go.wait(20)
+        return SAMPLE
+
+    client = bed.connect(sampling_handler=sample)
+    try:
+        slow = client.submit("ask", {"method": "sampling/createMessage", "params": SAMPLE_PARAMS}, timeout=LONG)
+        assert entered.wait(10)
+        with within():
+            assert client.call_tool("echo", {"message": "meanwhile"}, timeout=LONG).text == "meanwhile"
+    finally:
+        go.set()
+    assert json.loads(slow.result(timeout=LONG).text)["result"] == SAMPLE
+
+
+@over(*LEGACY)
+@pytest.mark.parametrize("failure", [Secret("password"), SystemExit(3), KeyboardInterrupt(), None, 7], ids=repr)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_handler_that_raises_or_returns_rubbish_is_an_internal_error_without_its_text(
+    failure: Any, bed: Bed, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*args: Any) -> Any:
+        if isinstance(failure, BaseException):
+            raise failure
+        return failure
+
+    client = bed.connect(sampling_handler=fail)
+    with caplog.at_level("CRITICAL", "mcp_sync"), within():
+        answer = ask(client, "sampling/createMessage", SAMPLE_PARAMS)
+    assert answer["error"]["code"] == -32603
+    assert "password" not in json.dumps(answer)
+    assert "Traceback" not in json.dumps(answer)
+    assert client.call_tool("echo", {"message": "next"}).text == "next"
+
+
+@over(*LEGACY)
+@pytest.mark.parametrize(
+    "method", ["sampling/createMessage", "elicitation/create", "roots/list", "tools/list", "x" * 9999, ""]
+)
+def test_what_was_not_declared_is_refused_at_once(method: str, bed: Bed) -> None:
+    client = bed.connect()
+    with within():
+        answer = ask(client, method)
+    assert answer["error"]["code"] == -32601
+    assert len(json.dumps(answer)) < 1000
+
+
+@over("http-json", "stdio")  # over HTTP+SSE: the flood above
+def test_2_000_requests_at_once_meet_bounds_and_pings_pass_them(bed: Bed) -> None:
+    """8 run, 64 wait, the rest is told that we are busy; a ping is answered all the same."""
+    go = threading.Event()
+    lock = threading.Lock()
+    inside = most = 0
+
+    def sample(params: Any) -> Any:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        go.wait(30)
+        with lock:
+            inside -= 1
+        return SAMPLE
+
+    client = bed.connect(sampling_handler=sample)
+    session = bed.server.session
+    bed.server.wait_until(lambda: session.stream is not None, "the stream for what the server asks")
+    try:
+        for number in range(2000):
+            session.ask("sampling/createMessage", SAMPLE_PARAMS, id=number, wait=False)
+        with within(20):
+            session.ask("ping")
+            assert client.call_tool("echo", {"message": "meanwhile"}, timeout=LONG).text == "meanwhile"
+        assert sum(thread.name.startswith("mcp-sync") for thread in threading.enumerate()) < 20
+    finally:
+        go.set()
+    answers = [session.answer_to(number) for number in range(2000) if number < 8 or number > 1990]
+    assert [answer.get("result") for answer in answers[:8]] == [SAMPLE] * 8
+    assert {answer.get("error", {}).get("code") for answer in answers[8:]} == {-32000}
+    assert most <= 8
