@@ -111,7 +111,7 @@ def nothing_left_behind() -> Iterator[None]:
             assert not our_threads(), "threads were left behind"
             assert open_sockets() <= before, "sockets were left behind"
         gc.collect()
-        time.sleep(0.01)
+        time.sleep(0.01)  # nothing tells when the last has gone
 
 
 @pytest.fixture(autouse=True)

@@ -189,7 +189,7 @@ def test_a_race_between_the_end_and_a_cancellation_has_one_winner(first: str) ->
         thread.start()
         start.wait(10)
         if first == "work":
-            time.sleep(0)
+            time.sleep(0)  # let the other thread have its turn
         cancelled = future.cancel()
         thread.join(10)
         assert future.done()

@@ -150,7 +150,7 @@ def test_close_lets_cancellations_go_out_first(modern: ModernServer, client: MCP
     cancelled = threading.Semaphore(0)
 
     def cancel(asked: Asked) -> None:
-        time.sleep(0.1)
+        modern.closing.wait(0.1)  # close() has to wait for it
         asked.answer({"resultType": "complete"})
         cancelled.release()
 

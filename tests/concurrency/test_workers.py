@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import threading
-import time
 
 import pytest
 
 from mcp_sync.concurrency import workers as workers_module
 from mcp_sync.concurrency.workers import Workers
+from tests.support.clock import eventually
 
 PATIENCE = 10.0
 
@@ -19,10 +19,7 @@ def alive(name: str) -> int:
 
 
 def wait_for_none(name: str) -> None:
-    at = time.monotonic() + PATIENCE
-    while alive(name):
-        assert time.monotonic() < at, f"{name} is still alive"
-        time.sleep(0.005)
+    assert eventually(lambda: not alive(name)), f"{name} is still alive"
 
 
 class Gate:

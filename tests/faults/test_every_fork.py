@@ -41,7 +41,7 @@ def fork_by(how, child):
 # at this moment would break it in the child, whoever's thread it is, so they are given the time to come to rest.
 _UNTOLD = """
 def untold():
-    time.sleep(0.3)
+    time.sleep(0.3)  # nothing tells when they rest
     return ctypes.PyDLL(None).fork()
 """
 

@@ -21,7 +21,7 @@ from mcp_sync import MCPClient, MCPClientError, MCPClosedError, MCPConnectionErr
 from tests.conftest import open_sockets, our_threads
 from tests.support.beds import HTTP, LEGACY, STREAMS, Bed, over
 from tests.support.certificates import Certificates
-from tests.support.clock import AT_ONCE, LONG, within
+from tests.support.clock import AT_ONCE, LONG, eventually, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, hold
 from tests.support.inside import former_sessions, reconnect_after, session_of, waiting
 
@@ -424,19 +424,13 @@ def test_close_ends_the_stream_at_the_server_and_every_thread(server: FaultServe
         client.close()
         assert session.gone.wait(10)
         server.wait_until(lambda: not server._wires, "all connections are closed")
-    at = time.monotonic() + 2.0
-    while our_threads() and time.monotonic() < at:
-        time.sleep(0.01)
-    assert our_threads() == []
+    assert eventually(lambda: not our_threads(), 2.0), our_threads()
 
 
 def test_the_watch_of_deadlines_ends_by_itself(server: FaultServer, client: MCPClient) -> None:
     client.call_tool("echo")
     client.close()
-    at = time.monotonic() + 10.0
-    while any(thread.name == "mcp-sync-watch" for thread in threading.enumerate()):
-        assert time.monotonic() < at
-        time.sleep(0.02)
+    assert eventually(lambda: all(thread.name != "mcp-sync-watch" for thread in threading.enumerate()))
 
 
 def test_sessions_that_are_lost_again_and_again_leave_nothing(
@@ -451,10 +445,7 @@ def test_sessions_that_are_lost_again_and_again_leave_nothing(
         assert session.lost.wait(10)
         client.ping(timeout=LONG)
     server.wait_until(lambda: len(server._wires) <= 2, "one stream and one connection for commands are open")
-    at = time.monotonic() + 5.0
-    while len(our_threads()) > threads or open_sockets() > sockets:
-        assert time.monotonic() < at, (our_threads(), open_sockets())
-        time.sleep(0.01)
+    assert eventually(lambda: len(our_threads()) <= threads and open_sockets() <= sockets), our_threads()
     assert former_sessions(client) == 0
 
 
@@ -522,10 +513,7 @@ def test_ctrl_c_while_another_threads_call_waits_leaves_that_alone(server: Fault
 def test_a_thread_that_cannot_start_is_a_connection_error_that_leaves_nothing(
     which: str, server: FaultServer, make_client: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = time.monotonic() + 10.0
-    while any(thread.name == "mcp-sync-watch" for thread in threading.enumerate()):
-        assert time.monotonic() < at
-        time.sleep(0.02)
+    assert eventually(lambda: all(thread.name != "mcp-sync-watch" for thread in threading.enumerate()))
     start = threading.Thread.start
 
     def refuse(self: threading.Thread) -> None:

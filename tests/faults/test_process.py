@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.support.clock import eventually
 from tests.support.fault_server import Asked, FaultServer
 from tests.support.scripts import Finished, run_script, start_script
 
@@ -119,9 +120,8 @@ def test_the_parents_call_under_way_gets_its_answer_in_the_parent(server: FaultS
         script("""
 client = MCPClient(url, transport="sse", timeout=15).connect()
 future = client.submit("forked")
-print(sys.stdin.readline() if False else "", end="", flush=True)
 while not os.path.exists(sys.argv[2]):
-    time.sleep(0.01)
+    time.sleep(0.01)  # a file sets no event
 child = fork(lambda: client.call_tool("echo", {"message": "child"}).text)
 answer = fork(lambda: 1)
 open(sys.argv[3], "w").close()
@@ -135,10 +135,7 @@ client.close()
     flag = f"/tmp/mcp-sync-test-{os.getpid()}-{server.port}"
     try:
         server.wait_for_call("forked")
-        at = time.monotonic() + 15
-        while not os.path.exists(flag) and process.poll() is None:
-            assert time.monotonic() < at
-            time.sleep(0.01)
+        assert eventually(lambda: os.path.exists(flag) or process.poll() is not None, 15)
         server.gate.set()
         done = Finished(process, 20)
     finally:
@@ -274,7 +271,7 @@ threading.Thread(target=client.call_tool, args=("never",), daemon=True).start()
 stream = client.stream_tool("progress")
 next(stream)
 events = client.listen(tools=True, resources=["test://one"])
-time.sleep(0.2)
+time.sleep(0.2)  # any moment will do: what is under way is not over before the end
 atexit.register(lambda: print(json.dumps("exiting"), flush=True))
 """),
         server.sse_url,
@@ -385,7 +382,7 @@ with warnings.catch_warnings(record=True) as caught:
     gc.collect()
     end = time.monotonic() + 10
     while (ours() or sockets() > before) and time.monotonic() < end:
-        time.sleep(0.02)
+        time.sleep(0.02)  # nothing tells when the last has gone
     print(json.dumps([ours(), sockets() - before, [w.category.__name__ for w in caught]]))
 """),
         server.sse_url,

@@ -34,7 +34,7 @@ def settled(before, seconds=15):
     end = time.monotonic() + seconds
     while (ours() or sockets() > before) and time.monotonic() < end:
         gc.collect()
-        time.sleep(0.02)
+        time.sleep(0.02)  # nothing tells when the last has gone
     return [ours(), sockets() - before]
 
 before = sockets()

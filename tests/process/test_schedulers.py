@@ -18,7 +18,7 @@ def left():
         names = sorted(t.name for t in threading.enumerate() if t.name.startswith("mcp-sync") and "watch" not in t.name)
         if not names:
             break
-        time.sleep(0.02)
+        time.sleep(0.02)  # nothing tells when the last has gone
     return names
 """
 _GEVENT = (

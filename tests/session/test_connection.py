@@ -27,7 +27,7 @@ from mcp_sync.errors import may_pass
 from mcp_sync.session.connection import Connection
 from mcp_sync.session.handlers import Handlers
 from mcp_sync.session.target import Remote
-from tests.support.clock import AT_ONCE, LONG, within
+from tests.support.clock import AT_ONCE, LONG, eventually, within
 
 PATIENCE = 10.0
 
@@ -83,14 +83,14 @@ def test_those_who_wait_for_an_attempt_share_its_failure_each_as_a_copy() -> Non
     with ThreadPoolExecutor(5) as pool:
         waits = [pool.submit(shared.session, Deadline(LONG)) for _ in range(5)]
         assert opener.entered.wait(PATIENCE)
-        at = time.monotonic() + 0.2  # the others need a moment to arrive; a late one makes an attempt of its own
-        while time.monotonic() < at:
-            time.sleep(0.01)
+        attempt = shared._attempt
+        assert attempt is not None
+        assert eventually(lambda: len(attempt.done._waiting) == 4)
         opener.go.set()
         errors = [wait.exception(PATIENCE) for wait in waits]
     assert {type(error) for error in errors} == {MCPConnectionError}
     assert len({id(error) for error in errors}) == 5
-    assert len(opener.times) < 5
+    assert len(opener.times) == 1
 
 
 def test_a_wait_for_anothers_attempt_ends_at_ones_own_deadline() -> None:

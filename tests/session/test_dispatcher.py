@@ -14,6 +14,7 @@ from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.errors import MCPClientError, MCPClosedError, MCPConnectionError
 from mcp_sync.session.dispatcher import Dispatcher
 from mcp_sync.session.waiter import Waiter
+from tests.support.clock import eventually
 
 PATIENCE = 10.0
 
@@ -65,13 +66,6 @@ def note(method: str, **params: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "method": method, "params": params}
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    at = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < at
-        time.sleep(0.002)
-
-
 def test_an_answer_goes_to_its_waiter_and_takes_it_out_of_the_table(dispatcher: Dispatcher) -> None:
     one, two = Waiter(1), Waiter(2)
     dispatcher.expect(one)
@@ -105,7 +99,7 @@ def test_an_answer_that_came_before_the_wait_is_there(dispatcher: Dispatcher) ->
     waiter = Waiter(1)
     dispatcher.expect(waiter)
     dispatcher.arrived([result(1)])
-    eventually(lambda: dispatcher.waiting == 0)
+    assert eventually(lambda: dispatcher.waiting == 0)
     assert waiter.wait(Deadline(0.0)) or waiter.settled
 
 
@@ -170,7 +164,7 @@ def test_what_arrived_before_the_loss_is_delivered(dispatcher: Dispatcher) -> No
 def test_requests_and_notifications_go_where_they_belong(dispatcher: Dispatcher, heard: Recorder) -> None:
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     dispatcher.arrived([ping, note("notifications/x")])
-    eventually(lambda: bool(heard.notifications))
+    assert eventually(lambda: bool(heard.notifications))
     assert heard.requests == [ping]
     assert heard.notifications == [note("notifications/x")]
 
@@ -217,7 +211,7 @@ def test_progress_goes_to_the_call_whose_token_it_names(dispatcher: Dispatcher) 
     dispatcher.arrived([note("notifications/progress", progressToken=token, progress=1) for token in (2, "1", 3, None)])
     dispatcher.arrived([result(1), result(2)])
     assert one.wait(Deadline(PATIENCE))
-    eventually(lambda: two.settled)
+    assert eventually(lambda: two.settled)
     assert [message["params"]["progressToken"] for message in one.take()] == ["1"]
     assert [message["params"]["progressToken"] for message in two.take()] == [2]
 
@@ -235,7 +229,7 @@ def test_on_a_shared_stream_every_open_call_that_wants_all_sees_a_log_message(di
     for waiter in (one, two, three):
         dispatcher.expect(waiter)
     dispatcher.arrived([note("notifications/message", data=1), result(3)])
-    eventually(lambda: three.settled)
+    assert eventually(lambda: three.settled)
     assert len(one.take()) == len(two.take()) == 1
     assert three.take() == []
 
@@ -344,13 +338,13 @@ def test_each_of_many_racing_waiters_is_settled_exactly_once(dispatcher: Dispatc
 
     def end() -> None:
         start.wait(PATIENCE)
-        time.sleep(0.002)
+        time.sleep(0.002)  # so that some have been settled and some not
         dispatcher.abandon(lambda: MCPClosedError("closed", outcome="unknown"))
 
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(run) for run in (answer, answer_directly, withdraw, end)]:
             future.result(PATIENCE)
-    eventually(lambda: dispatcher._queue.unfinished_tasks == 0)
+    assert eventually(lambda: dispatcher._queue.unfinished_tasks == 0)
     assert dispatcher.waiting == 0
     assert len(settled) == len(set(settled))
     for number, waiter in enumerate(waiters):

@@ -11,6 +11,7 @@ import pytest
 
 from mcp_sync.session.heartbeat import Heartbeat
 from mcp_sync.transports.http.exchange import watch
+from tests.support.clock import eventually
 
 PATIENCE = 10.0
 
@@ -95,10 +96,7 @@ def test_the_watch_lets_the_intervals_pass_and_its_thread_ends_with_the_last_hea
     for stream in (*streams, slow):
         stream.heartbeat.end()
         stream.heartbeat.end()
-    at = time.monotonic() + PATIENCE
-    while watch._running:  # its naps are as long as the interval, but it is woken
-        assert time.monotonic() < at
-        time.sleep(0.01)
+    assert eventually(lambda: not watch._running)  # its naps are as long as the interval, but it is woken
 
 
 def test_one_that_has_ended_looks_no_more(stream: Stream) -> None:

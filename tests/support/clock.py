@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Callable
 
-__all__ = ["AT_ONCE", "LONG", "within"]
+__all__ = ["AT_ONCE", "LONG", "eventually", "within"]
 
 # The timeout of a client that must not need it, and what "at once" may take beside it.
 LONG = 60.0
@@ -23,3 +24,13 @@ def within(seconds: float = AT_ONCE) -> Iterator[None]:
     yield
     took = time.monotonic() - start
     assert took < seconds, f"it took {took:.2f} s instead of less than {seconds} s"
+
+
+def eventually(condition: Callable[[], object], seconds: float = 10.0) -> bool:
+    """Wait for what sets no event: a thread that ends, a socket that is closed, a process. Returns whether it came."""
+    at = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > at:
+            return False
+        time.sleep(0.005)  # between two looks
+    return True

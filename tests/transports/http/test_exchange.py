@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mcp_sync.transports.http.exchange import ANSWERED, CLOSED, EXPIRED, Exchange, Watch, shut_down
+from tests.support.clock import eventually
 
 PATIENCE = 10.0
 
@@ -42,10 +43,7 @@ def watch() -> Iterator[Watch]:
     """A watch of this test's own, whose thread is gone at the end."""
     made = Watch()
     yield made
-    at = time.monotonic() + PATIENCE
-    while made._running:
-        assert time.monotonic() < at
-        time.sleep(0.02)
+    assert eventually(lambda: not made._running)
 
 
 def test_an_exchange_is_stopped_at_its_deadline_and_told_why(watch: Watch) -> None:
@@ -123,10 +121,7 @@ def test_the_thread_ends_with_nothing_to_watch_and_starts_again(watch: Watch) ->
         one, stopped = exchange(0.01)
         watch.add(one)
         assert stopped.wait(PATIENCE)
-        at = time.monotonic() + PATIENCE
-        while watch._running:
-            assert time.monotonic() < at
-            time.sleep(0.02)
+        assert eventually(lambda: not watch._running)
 
 
 def test_a_thread_that_cannot_start_leaves_nothing(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ from mcp_sync.transports.stdio.child import Child, environment, start_error
 from mcp_sync.transports.stdio.lines import Lines, ServerLog
 from mcp_sync.transports.stdio.pipes import Pipes
 from mcp_sync.transports.stdio.transport import StdioTransport
+from tests.support.clock import eventually
 from tests.support.stdio_servers import puppet
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups and /proc")
@@ -178,15 +179,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:
         return False
-
-
-def eventually(condition: Callable[[], object], timeout: float = 5.0) -> bool:
-    at = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > at:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 @pytest.fixture

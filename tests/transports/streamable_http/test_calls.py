@@ -6,7 +6,6 @@ import gc
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
@@ -164,7 +163,7 @@ def interrupt_when_called(server: FaultServer, name: str) -> threading.Thread:
         server.wait_for_call(name)
         # One that comes when the interpreter has looked for signals, and is about to wait for the socket, is only seen
         # when that wait is over.
-        time.sleep(0.1)
+        server.closing.wait(0.1)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
