@@ -148,7 +148,7 @@ def look_up(monkeypatch: pytest.MonkeyPatch, addresses: list[Any]) -> None:
     """Have every host be at these addresses, as ``socket.getaddrinfo`` gives them."""
     from mcp_sync.transports.http import connections
 
-    monkeypatch.setattr(connections, "_look_up", lambda *args: addresses)
+    monkeypatch.setattr(connections, "look_up", lambda *args: addresses)
 
 
 def with_keepalive(times: dict[int, int]) -> None:

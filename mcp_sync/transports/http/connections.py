@@ -38,6 +38,7 @@ from ...concurrency.forks import in_child
 from ...concurrency.signals import from_signal_handler
 from .exchange import Exchange, current, shut_down
 from .heads import WholeHeadResponse
+from .look_up import look_up
 from .redaction import quiet_urllib3
 
 __all__ = ["Adapter", "InterruptibleConnection", "StoppedBeforeSending", "make_interruptible"]
@@ -66,21 +67,43 @@ class InterruptibleConnection(HTTPConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         _connections.add(self)
-        # Guards ``_exchange``: an interrupt must never hit the exchange that got this connection from the pool next.
+        # Guards the two below: an interrupt must never hit the exchange that gets this connection from the pool next.
         self._guard = threading.RLock()
         self._exchange: Optional[Exchange] = None
+        self._was_shut_down = False
         # The socket that carries the exchange: from before it is connected, when urllib3 does not know it
         # yet, until after the head of an answer that says
         # ``Connection: close``, when http.client has forgotten it.
         self.wire: Optional[socket.socket] = None
+        # Ends a look-up of the host; from before that until it is over.
+        self._looking_up: Optional[Event] = None
         self._outbox: Optional[List[bytes]] = None
         self._last_used = time.monotonic()
 
     def interrupt(self, exchange: Exchange) -> None:
-        """Shut the socket down if it still carries ``exchange``."""
+        """Shut the socket down if it still carries ``exchange``, or is about to."""
         with self._guard:
             if self._exchange is exchange:
+                self._was_shut_down = True
                 shut_down(self.wire)
+                if self._looking_up is not None:
+                    self._looking_up.set()
+
+    def set_timeout(self, exchange: Exchange, seconds: Optional[float]) -> None:
+        """Have each operation of the socket take so long at most, if it still carries ``exchange``."""
+        with self._guard:
+            if self._exchange is exchange and self.wire is not None:
+                self.wire.settimeout(seconds)
+
+    def let_go(self) -> bool:
+        """The exchange has ended: whoever stops it later does not reach this connection any more.
+
+        Returns:
+            Whether another exchange can have it: nobody has shut it down.
+        """
+        with self._guard:
+            self._exchange = None
+            return not self._was_shut_down
 
     def _adopt(self) -> None:
         exchange = current.exchange
@@ -92,6 +115,7 @@ class InterruptibleConnection(HTTPConnection):
 
     def connect(self) -> None:
         self._adopt()
+        self._was_shut_down = False  # an exchange that is stopped from here on sends nothing
         super().connect()
         self.wire = cast(socket.socket, self.sock)
 
@@ -169,17 +193,22 @@ class InterruptibleConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        return time.monotonic() - self._last_used < _IDLE_SECONDS and super().is_connected
+        """Asked by the pool before it gives the connection out; urllib3's own pools take it back without a word."""
+        return self.let_go() and time.monotonic() - self._last_used < _IDLE_SECONDS and super().is_connected
 
     def _new_conn(self) -> socket.socket:
         timeout = self.timeout if isinstance(self.timeout, (int, float)) else None
         at = None if timeout is None else time.monotonic() + timeout
+        self._looking_up = Event()
+        if self._exchange is not None and self._exchange.stopped is not None:
+            raise StoppedBeforeSending(self._exchange.stopped)
         try:
-            addresses = _look_up(self._dns_host, self.port, timeout)
+            addresses = look_up(self._dns_host, self.port, timeout, self._looking_up)
         except socket.gaierror as exc:
             raise NameResolutionError(self.host, self, exc) from exc
         except socket.timeout:
             addresses = []
+        self._looking_up = None
         failure: Optional[OSError] = None
         for position, (family, kind, proto, _, address) in enumerate(addresses):
             # An address that drops packets must not eat what the ones after it need.
@@ -211,37 +240,6 @@ class InterruptibleConnection(HTTPConnection):
             sock.close()
             raise
         return sock
-
-
-def _look_up(host: str, port: int, timeout: Optional[float]) -> List[Any]:
-    """The addresses of ``host``; look-ups that may ask a name server run on a thread of their own, since nothing can
-    bound or interrupt them.
-    """
-    try:
-        return socket.getaddrinfo(
-            host.strip("[]"), port, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST
-        )
-    except socket.gaierror:
-        if host == "localhost" or timeout is None:
-            return socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
-    outcome: List[Any] = []
-    done = Event()
-
-    def ask() -> None:
-        try:
-            outcome.append(socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as exc:
-            outcome.append(exc)
-        done.set()
-
-    threading.Thread(target=ask, name="mcp-sync-look-up", daemon=True).start()
-    if not done.wait(timeout):
-        raise socket.timeout(f"the look-up of {host} took longer than {timeout} s")
-    if isinstance(outcome[0], UnicodeError):
-        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is not a host name")
-    if isinstance(outcome[0], OSError):
-        raise outcome[0]
-    return cast("List[Any]", outcome[0])
 
 
 @functools.cache
@@ -308,7 +306,7 @@ class _Pool(HTTPConnectionPool):
     def _put_conn(self, conn: Any) -> None:
         pool = self.pool
         try:
-            if pool is not None:
+            if pool is not None and (conn is None or conn.let_go()):
                 pool.put(conn, block=False)
                 while self.pool is None and pool.queue:
                     pool.get().close()  # it was closed meanwhile, and has emptied itself before

@@ -6,7 +6,7 @@ Runs on: the thread that sent the request.
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Iterator, Mapping, Optional, cast
+from typing import Callable, Iterator, Mapping, Optional, cast
 
 from urllib3.response import HTTPResponse
 
@@ -73,8 +73,10 @@ class Response:
 
     def _set_timeout(self, seconds: Optional[float]) -> None:
         raw = self._raw
-        connection: Any = self.exchange.connection or (None if raw is None else raw.connection)
-        sock = getattr(connection, "wire", None) or getattr(connection, "sock", None)
+        if self.exchange.connection is not None:
+            self.exchange.connection.set_timeout(self.exchange, seconds)
+            return
+        sock = None if raw is None else getattr(raw.connection, "sock", None)
         if sock is not None:
             sock.settimeout(seconds)
 
