@@ -73,7 +73,10 @@ class Dispatcher:
         self._on_ending = on_ending
         self._on_lost = on_lost
         self._queue: queue.Queue[Union[List[Message], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
+        # Guards the two below: close() may come while the session is being opened.
+        self._lock = threading.RLock()
         self._thread: Optional[threading.Thread] = None
+        self._may_start = True
         self._waiters: Dict[RequestId, Waiter] = {}
         # Why nothing can be expected any more.
         self._over: Optional[Failure] = None
@@ -81,14 +84,16 @@ class Dispatcher:
         self._ending = False
 
     def start(self) -> None:
-        """Start the dispatcher thread, for a session that has a shared stream.
+        """Start the dispatcher thread, for a session that has a shared stream; not where that is lost already.
 
         Raises:
             RuntimeError: the system has no thread to give.
         """
-        # Before it is started: where an interrupt comes meanwhile, it must still be known, to be ended.
-        self._thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
-        self._thread.start()
+        with self._lock:
+            if self._may_start:
+                # Before it is started: where an interrupt comes meanwhile, it must still be known, to be ended.
+                self._thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+                self._thread.start()
 
     # The table
 
@@ -140,7 +145,10 @@ class Dispatcher:
         """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
         if not self._ending:
             self._on_ending(error)
-            if self._thread is None or self._thread.ident is None:  # it was never started
+            with self._lock:
+                self._may_start = False
+                thread = self._thread
+            if thread is None or thread.ident is None:  # it was never started
                 self._end(error)
             else:
                 self._queue.put(error)
@@ -196,8 +204,8 @@ class Dispatcher:
             self._settle(message, via)
         elif method == "notifications/progress":
             self._progressed(message, via)
-        elif not isinstance(method, str):
-            _log.warning("a message whose method is no string is skipped")
+        elif not isinstance(method, str) or not method:
+            _log.warning("a message whose method is no string, or an empty one, is skipped")
         elif "id" in message:
             self._recipient.asked(message)
         else:
@@ -239,7 +247,7 @@ class Dispatcher:
 
     def disown(self) -> None:
         """This process was forked from the one that waits here."""
-        self._thread, self._ending = None, True
+        self._thread, self._may_start, self._ending = None, False, True
         self.abandon(inherited)
 
     def join(self, deadline: Deadline) -> None:

@@ -40,6 +40,8 @@ class Table(RuleBasedStateMachine):
     @initialize(threaded=st.booleans())
     def begin(self, threaded: bool) -> None:
         self.threaded = threaded
+        if threaded:
+            self.dispatcher.start()
 
     wants_progress = False
 

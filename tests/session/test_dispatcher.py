@@ -422,6 +422,13 @@ def test_everything_goes_through_the_queue_to_the_one_thread(heard: Recorder) ->
     assert len(heard.lost) == 1
 
 
+def test_no_thread_is_started_for_a_session_that_was_closed_while_it_was_being_opened() -> None:
+    dispatcher = make()
+    dispatcher.lost(MCPClosedError("closed meanwhile"))
+    dispatcher.start()
+    assert _dispatcher_threads() == 0
+
+
 def test_a_stream_is_not_given_up_while_a_call_waits(dispatcher: Dispatcher, heard: Recorder) -> None:
     waiter = Waiter(1)
     dispatcher.expect(waiter)
