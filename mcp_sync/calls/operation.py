@@ -15,20 +15,18 @@ from ..errors import (
     MCPClientError,
     MCPClosedError,
     MCPConnectionError,
-    MCPProtocolError,
     MCPServerError,
     MCPTimeoutError,
     SessionExpiredError,
-    replacing,
 )
 from ..protocol.conversations import Ask, Following, Inputs, Pause, list_pages
 from ..protocol.messages import Message, RequestId, is_complete, notification
 from ..protocol.rounds import finish
 from ..session.connection import Connection
-from ..session.handlers import Refusal
 from ..session.pending import PendingRequest, ask_soon
 from ..session.session import Session
 from ..session.waiter import Waiter
+from .inputs import give
 from .reading import read
 
 __all__ = ["READ_ONLY", "Operation", "Options", "fresh", "list_all", "list_tools"]
@@ -133,7 +131,7 @@ class Operation:
             while True:
                 answer: Any = None
                 if isinstance(step, Inputs):
-                    answer = self._give(step.requests)
+                    answer = give(self._connection, step.requests, self._deadline)
                 elif isinstance(step, Pause):
                     self._pause(step.seconds)
                 elif isinstance(step, Following):
@@ -254,28 +252,10 @@ class Operation:
             cache.forget("tools/list")
         list_tools(self._connection, self._deadline)
 
-    # What the server wants of us meanwhile
-
-    def _give(self, requests: Mapping[str, Any]) -> Dict[str, Any]:
-        """The answers to input requests, from the handlers that answer a server's requests in the older revisions."""
-        answers: Dict[str, Any] = {}
-        for key, request in requests.items():
-            method = request.get("method") if isinstance(request, Mapping) else None
-            if not isinstance(method, str):
-                raise MCPProtocolError("the server wants input of an unknown kind", outcome="unknown")
-            params = request.get("params")
-            with replacing(Refusal, _cannot_give):
-                answers[key] = self._connection.handlers.answer(method, params if isinstance(params, dict) else {})
-        return answers
-
     def _pause(self, seconds: float) -> None:
         self._connection.pause(seconds, self._deadline)
         if self._deadline.expired:
             raise MCPTimeoutError(f"the task was not done within {self._deadline.timeout:g} s", outcome="unknown")
-
-
-def _cannot_give(refusal: Refusal) -> MCPProtocolError:
-    return MCPProtocolError(f"the server wants input that this client cannot give: {refusal}", outcome="unknown")
 
 
 def _reports(tail: Optional[Waiter], status: Optional[str], looks: int) -> Iterator[List[Message]]:

@@ -15,6 +15,9 @@ from .messages import error_of, task_in
 __all__ = ["finish", "follow"]
 
 _MAX_ROUNDS = 10
+# Each runs a handler of the user's, which may cost money.
+_MAX_INPUTS = 32
+_MAX_INPUTS_OF_A_TASK = 100
 # Seconds between two polls of a task: where the server gives none, and the limits of what it gives.
 _POLL_SECONDS = 1.0
 _SHORTEST_POLL = 0.05
@@ -33,6 +36,7 @@ def finish(method: str, params: Mapping[str, Any], result: Dict[str, Any]) -> Co
             again = {key: value for key, value in params.items() if key not in ("inputResponses", "requestState")}
             wanted = result.get("inputRequests")
             if isinstance(wanted, Mapping) and wanted:
+                _check_number(len(wanted), _MAX_INPUTS, "in one round")
                 again["inputResponses"] = yield Inputs(wanted)
             elif "requestState" not in result:
                 raise MCPProtocolError(
@@ -82,13 +86,22 @@ def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
         if status == "input_required" and isinstance(wanted, Mapping):
             new = {key: request for key, request in wanted.items() if key not in answered}
             if new:
+                _check_number(len(new), _MAX_INPUTS, "in one round")
                 answered.update(new)
+                _check_number(len(answered), _MAX_INPUTS_OF_A_TASK, "for one task")
                 answers = yield Inputs(new)
                 yield Ask("tasks/update", {"taskId": task_id, "inputResponses": answers})
         if looks or status is not None:  # a task that is known by its id alone is polled at once
             yield Pause(_interval(task))
         task = yield Ask("tasks/get", {"taskId": task_id})
     raise AssertionError("unreachable")
+
+
+def _check_number(count: int, most: int, where: str) -> None:
+    if count > most:
+        raise MCPProtocolError(
+            f"the server wants more than {most} inputs {where}, which is where this client stops", outcome="unknown"
+        )
 
 
 def _interval(task: Mapping[str, Any]) -> float:

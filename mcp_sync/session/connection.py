@@ -107,6 +107,8 @@ class Connection:
         self._companions: Dict[type, Any] = {}
         # Set by close(): ends the waits between two attempts.
         self._closing = Event()
+        # What else threads wait for, to be woken by close().
+        self._waits: List[Event] = []
         # Set when close() has done all there was to do.
         self.ended = Event()
 
@@ -316,6 +318,18 @@ class Connection:
         if seconds > 0 and self._closing.wait(min(seconds, deadline.remaining)):
             raise self._closed_error()
 
+    def wait(self, event: Event, deadline: Deadline) -> None:
+        """Wait until ``event`` is set or the deadline has passed; ``close`` ends the wait with MCPClosedError."""
+        # First in, then a look: close() does it the other way round, so one of the two sees the other.
+        self._waits.append(event)
+        try:
+            while not self._closed and not event.wait(deadline.remaining) and not deadline.expired:
+                pass  # a wait of the standard library's has an upper bound
+        finally:
+            self._waits.remove(event)
+        if self._closed:
+            raise self._closed_under_way()
+
     def _open(self, deadline: Deadline) -> Session:
         error: MCPClientError
         opened = False
@@ -363,6 +377,8 @@ class Connection:
             return
         try:
             self._closing.set()
+            for event in self._waits.copy():
+                event.set()
             self.listeners.session_ended()
             # Nobody who waits is to be kept waiting for what others have left.
             self.pools.settle(deadline, is_awaited=any(session.callers_waiting for session in sessions))

@@ -116,6 +116,7 @@ class Handlers:
 
         Raises:
             Refusal: with the JSON-RPC error to answer. It holds nothing of an exception's text, which may be private.
+            BaseException: what the handler raised, where that is not an Exception: SystemExit, KeyboardInterrupt.
         """
         refusal: Refusal
         try:
@@ -128,7 +129,7 @@ class Handlers:
             refusal = Refusal(METHOD_NOT_FOUND, f"this client does not answer {method}")
         except Refusal:
             raise
-        except BaseException:  # noqa: BLE001  # SystemExit of a handler must not end the worker
+        except Exception:  # noqa: BLE001  # whatever it is, it stays here
             _log.exception("the handler for %s failed", method)
             refusal = Refusal(INTERNAL_ERROR, f"the client's handler for {method} failed")
         raise refusal

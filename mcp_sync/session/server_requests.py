@@ -20,7 +20,14 @@ from ..concurrency.deadline import Deadline
 from ..concurrency.workers import Workers
 from ..errors import MCPClientError
 from ..escape import excerpt
-from ..protocol.messages import METHOD_NOT_FOUND, SERVER_BUSY, Message, error_answer, result_answer
+from ..protocol.messages import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    SERVER_BUSY,
+    Message,
+    error_answer,
+    result_answer,
+)
 from .handlers import Handlers, Refusal
 
 __all__ = ["Listener", "Listeners", "Pools", "ServerRequests"]
@@ -188,6 +195,9 @@ class ServerRequests:
             answer = result_answer(id, _related(params, self._handlers.answer(method, params)))
         except Refusal as refusal:
             answer = error_answer(id, refusal.code, str(refusal))
+        except BaseException:  # noqa: BLE001  # there is no caller to raise it to, and SystemExit must not end the worker
+            _log.exception("the handler for %s failed", excerpt(method))
+            answer = error_answer(id, INTERNAL_ERROR, f"the client's handler for {method} failed")
         with self._lock:
             wanted = id in self._open
             self._open.discard(id)

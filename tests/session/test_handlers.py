@@ -107,8 +107,8 @@ def test_roots_are_uris_paths_or_models(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("failure", [ValueError("secret"), SystemExit("secret"), KeyboardInterrupt("secret")])
-def test_what_a_handler_raises_stays_here(failure: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [ValueError("secret"), RecursionError("secret")])
+def test_what_a_handler_raises_stays_here(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
     def fail(params: Any) -> Any:
         raise failure
 
@@ -117,6 +117,16 @@ def test_what_a_handler_raises_stays_here(failure: BaseException, caplog: pytest
     assert caught.value.code == -32603
     assert "secret" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("failure", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_what_is_no_exception_is_left_to_who_asks(failure: BaseException) -> None:
+    def leave(params: Any) -> Any:
+        raise failure
+
+    with pytest.raises(type(failure)) as caught:
+        Handlers(sampling=leave).answer("sampling/createMessage", SAMPLE_PARAMS)
+    assert caught.value is failure
 
 
 def test_parameters_of_a_wrong_shape_are_refused_before_the_handler() -> None:

@@ -201,6 +201,8 @@ def limits() -> dict[str, float]:
         "pages of one list": conversations._MAX_PAGES,
         "items of one list": conversations._MAX_ITEMS,
         "rounds of input for one call": rounds._MAX_ROUNDS,
+        "inputs of one round": rounds._MAX_INPUTS,
+        "inputs of one task": rounds._MAX_INPUTS_OF_A_TASK,
         "redirects of one request": sender._REDIRECTS,
         "seconds that a `Retry-After` may ask for": failures._LONGEST_RETRY_AFTER,
         "events that one call may leave unread": waiter._INBOX_SIZE,
