@@ -4,9 +4,9 @@ deadline of the call, or have what they raise disappear. They run on their own t
 
 from __future__ import annotations
 
-import _thread
 import contextvars
 import itertools
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -197,7 +197,7 @@ def test_ctrl_c_while_a_handler_runs_is_a_keyboard_interrupt(modern: ModernServe
     gate = threading.Event()
 
     def interrupt() -> None:
-        _thread.interrupt_main()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         gate.wait(LONG)
 
     handler = Handler(interrupt)
