@@ -34,9 +34,9 @@ def give(connection: Connection, requests: Mapping[str, Any], deadline: Deadline
     thread = threading.Thread(
         target=contextvars.copy_context().run, args=(asking.run,), name="mcp-sync-handler", daemon=True
     )
-    with replacing(RuntimeError, _no_thread):
-        thread.start()
     try:
+        with replacing(RuntimeError, _no_thread):
+            thread.start()
         connection.wait(asking.done, deadline)
     finally:
         asking.is_over = True
