@@ -51,7 +51,8 @@ PATHS = {module_name(path): path for path in MODULES}
 FLOORS = """
 escape _version
 errors demo
-concurrency protocol
+concurrency
+protocol
 config
 transports
 session

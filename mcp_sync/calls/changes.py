@@ -6,13 +6,13 @@ Runs on: the thread that iterates; ``notified`` on the thread that brings a noti
 from __future__ import annotations
 
 import collections
-import logging
 from types import TracebackType
 from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Type
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Condition
 from ..concurrency.forks import notice
+from ..concurrency.log import Log
 from ..errors import MCPClientError, MCPClosedError
 from ..protocol.messages import Message
 from ..session.handlers import notification_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeStream"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _BACKLOG = 1000
 

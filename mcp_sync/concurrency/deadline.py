@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import random
 import threading
-import time
 from typing import Optional
 
 from ..errors import MCPTimeoutError, MCPUsageError
+from .clock import monotonic
 
 __all__ = ["Deadline", "check_timeout", "jittered"]
 
@@ -43,25 +43,25 @@ class Deadline:
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self.start = time.monotonic()
+        self.start = monotonic()
         self.at = self.start + timeout
 
     @property
     def remaining(self) -> float:
         """Seconds left, never negative, and never more than a wait of the standard library can take."""
-        left = self.at - time.monotonic()
+        left = self.at - monotonic()
         if left <= 0.0:
             return 0.0
         return left if left < _LONGEST_WAIT else _LONGEST_WAIT
 
     @property
     def expired(self) -> bool:
-        return time.monotonic() >= self.at
+        return monotonic() >= self.at
 
     @property
     def elapsed(self) -> float:
         """Seconds since it was made."""
-        return time.monotonic() - self.start
+        return monotonic() - self.start
 
     def check(self) -> None:
         """Called now and then by what works through something that a server sent, which may be large.
@@ -77,12 +77,12 @@ class Deadline:
 
     def sooner(self, seconds: Optional[float]) -> Deadline:
         """A deadline ``seconds`` from now, or this one, whichever comes first."""
-        if seconds is None or time.monotonic() + seconds >= self.at:
+        if seconds is None or monotonic() + seconds >= self.at:
             return self
         return Deadline(seconds)
 
     def __repr__(self) -> str:
-        return f"Deadline({self.timeout:g} s, {self.at - time.monotonic():.3f} s left)"
+        return f"Deadline({self.timeout:g} s, {self.at - monotonic():.3f} s left)"
 
 
 def jittered(seconds: float) -> float:

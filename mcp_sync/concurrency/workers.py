@@ -9,15 +9,15 @@ script alive; and its backlog has no bound.
 from __future__ import annotations
 
 import collections
-import logging
 import threading
 from typing import Callable, Deque, Set
 
 from .events import Condition, Event
+from .log import Log
 
 __all__ = ["Workers"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _IDLE_SECONDS = 1.0
 

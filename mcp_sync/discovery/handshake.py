@@ -5,10 +5,10 @@ Runs on: the thread that opens a session.
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Callable, Dict, Generator, Mapping, Optional, TypeVar, cast
 
 from ..concurrency.deadline import Deadline
+from ..concurrency.log import Log
 from ..errors import (
     AuthorizationError,
     HTTPStatusError,
@@ -30,7 +30,7 @@ from ..session.session import Session
 
 __all__ = ["NO_STREAMABLE_HTTP", "UNSUPPORTED_VERSION", "Asking", "agree_without_handshake", "handshake"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 _T = TypeVar("_T")
 
 # Errors that only a server of the stateless kind gives (2026-07-28, Error Codes).

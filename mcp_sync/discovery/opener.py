@@ -12,12 +12,12 @@ does not hold any more.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import in_child
+from ..concurrency.log import Log
 from ..errors import (
     AuthorizationError,
     HTTPStatusError,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Opener"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # What anything is answered with where there is no MCP endpoint at all, so that the next place is worth a look.
 _NOTHING_THERE = frozenset({404, 405, 406, 410})

@@ -15,11 +15,12 @@ The clock alone cannot tell them apart, and to kill the slow one would be to sta
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, cast
 
+from ..concurrency.clock import monotonic
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
+from ..concurrency.log import Log
 from ..errors import MCPClientError, MCPConnectionError, MCPHandshakeError, MCPServerError, MCPTimeoutError
 from ..protocol.conversations import Ask, initialize
 from ..protocol.messages import Message, RequestId, request, result_of, shown
@@ -33,7 +34,7 @@ from .handshake import UNSUPPORTED_VERSION, agree_without_handshake, handshake
 
 __all__ = ["start_server"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # How long a server that has read the probe may think about it before it gets ``initialize`` too: that costs nothing
 # where the answer comes after all.
@@ -216,9 +217,9 @@ class _FirstExchange:
 
     def _wait(self, done: Callable[[], bool], seconds: float) -> bool:
         """Wait until ``done``, ``seconds`` at most."""
-        until = time.monotonic() + min(seconds, self._deadline.remaining)
+        until = monotonic() + min(seconds, self._deadline.remaining)
         while not done():
-            left = until - time.monotonic()
+            left = until - monotonic()
             if left <= 0.0:
                 return False
             self._changed.wait(left)

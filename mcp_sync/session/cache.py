@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from typing import Any, Dict, Mapping, Optional, Tuple
 
+from ..concurrency.clock import monotonic
 from ..protocol.messages import Message
 
 __all__ = ["ResultCache"]
@@ -44,7 +44,7 @@ class ResultCache:
             return None
         with self._lock:
             entry = self._entries.get(_key(method, params))
-        return entry[1] if entry is not None and time.monotonic() < entry[0] else None
+        return entry[1] if entry is not None and monotonic() < entry[0] else None
 
     def put(
         self,
@@ -66,12 +66,12 @@ class ResultCache:
             or not ttl_ms > 0
         ):
             return
-        stale_at = time.monotonic() + min(ttl_ms / 1000, _LONGEST_SECONDS)
+        stale_at = monotonic() + min(ttl_ms / 1000, _LONGEST_SECONDS)
         with self._lock:
             if changes is not None and self.changes != changes:
                 return
             if len(self._entries) >= _MOST_ENTRIES:
-                now = time.monotonic()
+                now = monotonic()
                 fresh = {key: entry for key, entry in self._entries.items() if entry[0] > now}
                 self._entries = fresh if len(fresh) < _MOST_ENTRIES else {}
             self._entries[_key(method, params)] = (stale_at, result)

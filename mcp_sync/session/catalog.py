@@ -6,9 +6,9 @@ Runs on: any thread; each of the tables is replaced, never changed.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional
 
+from ..concurrency.log import Log
 from ..escape import excerpt
 from ..protocol.headers import HeaderPaths, header_paths
 from ..protocol.messages import Message
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 
 class Catalog:

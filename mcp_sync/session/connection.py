@@ -9,18 +9,18 @@ from __future__ import annotations
 import builtins
 import functools
 import itertools
-import logging
 import random
 import sys
 import threading
-import time
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Type, TypeVar, Union, cast
 
 from ..concurrency.background_close import close_in_background, stay_at_exit
+from ..concurrency.clock import monotonic
 from ..concurrency.deadline import Deadline, jittered
 from ..concurrency.events import Event
 from ..concurrency.forks import inherited
+from ..concurrency.log import Log
 from ..errors import (
     HTTPStatusError,
     MCPClientError,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 _T = TypeVar("_T")
 
 # A server that ends each session at once is approached after 0.5 s, then 1, 2, ... up to 30.
@@ -276,10 +276,10 @@ class Connection:
         if lost is not None:
             self._fruitless = 0 if lost.made_progress else self._fruitless + 1
             floor = min(_FLOOR_SECONDS * 2.0 ** min(self._fruitless, 10), _LONGEST_DELAY)
-            self.pause(self._opened_at + jittered(floor) - time.monotonic(), deadline)
+            self.pause(self._opened_at + jittered(floor) - monotonic(), deadline)
         retries = self.config.max_retries if lost is not None else 0
         for attempt in itertools.count():
-            self._opened_at = time.monotonic()
+            self._opened_at = monotonic()
             error: MCPClientError
             try:
                 return self._open(deadline)

@@ -23,6 +23,7 @@ from typing import Callable, Dict, List, Optional, Protocol, Tuple, Union
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import inherited
+from ..concurrency.log import Log
 from ..concurrency.threads import join
 from ..errors import MCPClientError
 from ..protocol.messages import Message, RequestId, matching_id, shown
@@ -31,7 +32,7 @@ from .waiter import Failure, Waiter
 
 __all__ = ["Dispatcher", "Recipient"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # Batches, each of one read of at most 64 KiB: when they fill up, the reader waits, and the server with it.
 _QUEUE_SIZE = 1000
@@ -171,7 +172,10 @@ class Dispatcher:
             if isinstance(item, MCPClientError):
                 self._end(item)
                 return
-            self.route(item)
+            try:
+                self.route(item)
+            except BaseException:  # noqa: BLE001  # without this thread nobody would get an answer
+                _log.exception("what the server sent could not be routed")
             del item  # an answer may be large, and the next message far
             self._queue.task_done()
 

@@ -6,12 +6,12 @@ Runs on: worker threads, never the reader or the dispatcher; a handler may call 
 from __future__ import annotations
 
 import functools
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
 
 from pydantic_core import ValidationError
 
+from ..concurrency.log import Log
 from ..errors import MCPUsageError
 from ..escape import excerpt
 from ..protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Message
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Handlers", "Refusal"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 
 class Refusal(Exception):

@@ -9,9 +9,9 @@ waits has a deadline and needs no such help; without one, a client that listens 
 
 from __future__ import annotations
 
-import time
 from typing import Callable
 
+from ..concurrency.clock import monotonic
 from ..concurrency.events import Event
 from ..transports.http.exchange import watch
 
@@ -23,7 +23,7 @@ class Heartbeat:
 
     Parameters:
         interval: seconds of silence until the server is pinged; as long again, and the stream is given up.
-        heard_at: when something last came, what is no message included, by ``time.monotonic``.
+        heard_at: when something last came, what is no message included, by ``clock.monotonic``.
         is_busy: whether a call waits: it has its own deadline.
         ping: sends a ping; must not block.
         give_up: is told that the stream is dead; must not block.
@@ -52,7 +52,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """From now on silence counts."""
-        self._look_again_at(time.monotonic() + self._interval)
+        self._look_again_at(monotonic() + self._interval)
 
     def end(self) -> None:
         """It does not any more. Idempotent."""
@@ -61,7 +61,7 @@ class Heartbeat:
 
     def stop(self, reason: str) -> None:
         """An interval is over (called by the watch)."""
-        now = time.monotonic()
+        now = monotonic()
         quiet_until = self._heard_at() + self._interval
         if self._is_busy():
             self._pinged = False

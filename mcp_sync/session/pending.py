@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 from ..concurrency.background_close import stay_at_exit
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import notice
+from ..concurrency.log import Log
 from ..concurrency.signals import from_signal_handler
 from ..errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError
 from ..protocol.messages import Message, request, result_of, shown
@@ -22,7 +23,7 @@ from .waiter import Waiter
 
 __all__ = ["PendingRequest", "ask", "ask_soon"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # A request for whose answer nobody waits.
 _BACKGROUND_SECONDS = 1.0

@@ -12,11 +12,11 @@ worker threads.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Protocol, Set
 
 from ..concurrency.deadline import Deadline
+from ..concurrency.log import Log
 from ..concurrency.workers import Workers
 from ..errors import MCPClientError
 from ..escape import excerpt
@@ -32,7 +32,7 @@ from .handlers import Handlers, Refusal
 
 __all__ = ["Listener", "Listeners", "Pools", "ServerRequests"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _RELATED_TASK = "io.modelcontextprotocol/related-task"
 # How long close() waits for what the server is still to be told; and how long where callers wait for the end.

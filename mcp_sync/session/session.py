@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Callable, Mapping, NamedTuple, Optional
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
+from ..concurrency.log import Log
 from ..errors import MCPClientError, MCPClosedError, MCPConnectionError
 from ..protocol.conversations import Negotiated
 from ..protocol.messages import Message, RequestId, notification, request, shown
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "Shared"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # A notification about a request that is over already must not keep anybody.
 _CANCEL_SECONDS = 1.0

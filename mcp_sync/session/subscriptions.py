@@ -10,12 +10,12 @@ new filter, or when the client is closed; and the pauses between two attempts en
 from __future__ import annotations
 
 import collections
-import logging
 import threading
 from typing import Any, Counter, Dict, Iterable, List, Mapping, Optional
 
 from ..concurrency.deadline import Deadline, jittered
 from ..concurrency.events import Event
+from ..concurrency.log import Log
 from ..errors import MCPClientError, MCPClosedError, MCPServerError, MCPTimeoutError
 from ..escape import excerpt
 from ..protocol.messages import RequestId, matching_id
@@ -25,7 +25,7 @@ from .session import Session
 
 __all__ = ["Subscriptions"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FILTER_KEYS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}

@@ -58,7 +58,7 @@ class Transport(Protocol):
     closing_cancels: bool
     # Whether what a request is about is mirrored into headers.
     has_headers: bool
-    # When something last came in on the shared stream, by ``time.monotonic``; None where nothing follows from silence
+    # When something last came in on the shared stream, by ``clock.monotonic``; None where nothing follows from silence
     # there: each response has its own connection, or the system tells that the process has ended.
     heard_at: Optional[float]
 

@@ -11,13 +11,13 @@ by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers se
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 from typing import Callable, Iterator, List, Mapping, Optional
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
+from ..concurrency.log import Log
 from ..concurrency.threads import join
 from ..config import MCPClientConfig
 from ..errors import HTTPStatusError, MCPClientError, MCPConnectionError, MCPProtocolError
@@ -30,7 +30,7 @@ from .sse import Framer, ServerSentEvent
 
 __all__ = ["GET_HEADERS", "GetStream", "delay_before", "events_of"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # The one type alone: with application/json beside it, django-mcp-server enters the stream inside its one thread and is
 # dead for everybody.

@@ -11,16 +11,16 @@ The reader thread ends because every wait in it does: connecting, and the wait f
 from __future__ import annotations
 
 import json
-import logging
 import re
 import threading
-import time
 import traceback
 from typing import List, Mapping, Optional
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
+from ..concurrency.clock import monotonic
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
+from ..concurrency.log import Log
 from ..concurrency.threads import join
 from ..config import MCPClientConfig
 from ..errors import (
@@ -43,7 +43,7 @@ from .sse import Framer, ServerSentEvent
 
 __all__ = ["HTTPSSETransport"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _STREAM_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 _POST_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -179,14 +179,16 @@ class HTTPSSETransport:
             error = exc
             if isinstance(exc, MCPTimeoutError) and self._endpoint is None and self._opened:
                 error = self._never_located(deadline)
-        except Exception as exc:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+        except BaseException as exc:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             _log.exception("the reader of %s failed", public_url(self._url))
             error = MCPConnectionError(f"the reader failed: {type(exc).__name__}", outcome="unknown")
             error.__cause__ = exc
-        finally:
-            if response is not None:
+        if response is not None:
+            try:
                 response.close()
-                response = None
+            except Exception:  # noqa: BLE001  # the stream is over in any case
+                _log.exception("the stream of %s could not be closed", public_url(self._url))
+            response = None
         # The error is kept for those who ask later; what the frames of its traceback hold must not be.
         for kept in (error, error.__cause__):
             if kept is not None:
@@ -211,7 +213,7 @@ class HTTPSSETransport:
 
     def _pump(self, response: Response, framer: Framer) -> None:
         for chunk in response.chunks():
-            self.heard_at = time.monotonic()
+            self.heard_at = monotonic()
             events = framer.feed(chunk)
             if not self._located.is_set():
                 events = self._locate(events, framer)

@@ -7,13 +7,13 @@ for a call. The optional GET stream has a thread of its own, in get_stream.py.
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 from typing import Iterator, List, Mapping, Optional
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
+from ..concurrency.log import Log
 from ..config import MCPClientConfig
 from ..errors import (
     MCPClientError,
@@ -36,7 +36,7 @@ from .sse import Framer, ServerSentEvent
 
 __all__ = ["StreamableHTTPTransport"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _POST_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 # Visible ASCII (2025-11-25, Streamable HTTP, Session Management).

@@ -27,6 +27,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import parse_url
 
 from mcp_sync.calls.tools import ToolFunction
+from mcp_sync.concurrency.log import Log
 from mcp_sync.config import check_header
 from mcp_sync.errors import MCPClientError, MCPConnectionError, MCPHandshakeError, MCPProtocolError, MCPUsageError
 from mcp_sync.escape import escape, excerpt
@@ -169,7 +170,7 @@ def stderr(data: bytes) -> None:
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]  # for this one
     logger.addHandler(handler)
-    log = ServerLog(logger, "server", {"A": secrets[0], "B": secrets[1], "C": secrets[2]})
+    log = ServerLog(Log(logger.name, logger), "server", {"A": secrets[0], "B": secrets[1], "C": secrets[2]})
     for piece in pieces(output, seed):
         log.wrote(piece)
     log.flush()

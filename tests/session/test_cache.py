@@ -33,7 +33,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The cache's clock."""
     clock = Clock()
-    monkeypatch.setattr(cache_module, "time", clock)
+    monkeypatch.setattr(cache_module, "monotonic", clock.monotonic)
     return clock
 
 

@@ -24,7 +24,6 @@ import os
 import queue
 import socket
 import threading
-import time
 import weakref
 from typing import Any, List, Optional, Tuple, cast
 
@@ -33,6 +32,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from ...concurrency.clock import monotonic
 from ...concurrency.events import Event
 from ...concurrency.forks import in_child
 from ...concurrency.signals import from_signal_handler
@@ -78,7 +78,7 @@ class InterruptibleConnection(HTTPConnection):
         # Ends a look-up of the host; from before that until it is over.
         self._looking_up: Optional[Event] = None
         self._outbox: Optional[List[bytes]] = None
-        self._last_used = time.monotonic()
+        self._last_used = monotonic()
 
     def interrupt(self, exchange: Exchange) -> None:
         """Shut the socket down if it still carries ``exchange``, or is about to."""
@@ -121,7 +121,7 @@ class InterruptibleConnection(HTTPConnection):
 
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **kwargs: Any) -> None:
         self._adopt()
-        self._last_used = time.monotonic()
+        self._last_used = monotonic()
         self._outbox = []
         try:
             super().request(method, url, body=body, headers=headers, **kwargs)
@@ -138,7 +138,7 @@ class InterruptibleConnection(HTTPConnection):
             timeouts: for connecting, and for each operation after that, in seconds.
         """
         self._adopt()
-        self._last_used = time.monotonic()
+        self._last_used = monotonic()
         if self.sock is None:
             self.timeout = timeouts[0]
             self.connect()
@@ -189,16 +189,16 @@ class InterruptibleConnection(HTTPConnection):
 
     def used(self) -> None:
         """The connection has just finished an exchange."""
-        self._last_used = time.monotonic()
+        self._last_used = monotonic()
 
     @property
     def is_connected(self) -> bool:
         """Asked by the pool before it gives the connection out; urllib3's own pools take it back without a word."""
-        return self.let_go() and time.monotonic() - self._last_used < _IDLE_SECONDS and super().is_connected
+        return self.let_go() and monotonic() - self._last_used < _IDLE_SECONDS and super().is_connected
 
     def _new_conn(self) -> socket.socket:
         timeout = self.timeout if isinstance(self.timeout, (int, float)) else None
-        at = None if timeout is None else time.monotonic() + timeout
+        at = None if timeout is None else monotonic() + timeout
         self._looking_up = Event()
         if self._exchange is not None and self._exchange.stopped is not None:
             raise StoppedBeforeSending(self._exchange.stopped)
@@ -212,7 +212,7 @@ class InterruptibleConnection(HTTPConnection):
         failure: Optional[OSError] = None
         for position, (family, kind, proto, _, address) in enumerate(addresses):
             # An address that drops packets must not eat what the ones after it need.
-            left = None if at is None else (at - time.monotonic()) / (len(addresses) - position)
+            left = None if at is None else (at - monotonic()) / (len(addresses) - position)
             if left is not None and left <= 0:
                 break
             try:

@@ -11,16 +11,16 @@ The watch bounds the whole exchange: at its deadline it shuts the socket down, w
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Dict, Optional, Protocol
 
+from ...concurrency.clock import monotonic
 from ...concurrency.events import Condition, Event
 from ...concurrency.forks import in_child
+from ...concurrency.log import Log
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWERED", "CLOSED", "EXPIRED", "Exchange", "Watch", "current", "watch"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 # Why an exchange was stopped.
 EXPIRED = "its deadline passed"
@@ -114,7 +114,7 @@ class Watched(Protocol):
     """What the watch looks at.
 
     Attributes:
-        deadline_at: when ``stop`` is called, by ``time.monotonic``.
+        deadline_at: when ``stop`` is called, by ``clock.monotonic``.
         reason: what it is given.
         is_patient: whether it is watched to its deadline, as a rule.
     """
@@ -178,7 +178,7 @@ class Watch:
 
     def hurry(self, exchange: Exchange, seconds: float) -> None:
         """Move the deadline of a watched exchange to ``seconds`` from now, if that is sooner."""
-        at = time.monotonic() + seconds
+        at = monotonic() + seconds
         if at < exchange.deadline_at and id(exchange) in self._watched:
             exchange.deadline_at = at
             if at < self._next_look and self._condition.acquire(blocking=False):
@@ -194,7 +194,7 @@ class Watch:
         idle_since: Optional[float] = None
         while True:
             with self._condition:
-                now = time.monotonic()
+                now = monotonic()
                 self._next_look = math.inf
                 # Entries may come and go while we look: list() of a dict's values is one step of the interpreter.
                 watched = list(self._watched.values())

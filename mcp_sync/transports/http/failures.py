@@ -18,6 +18,7 @@ import requests
 import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
 
+from ...concurrency.clock import monotonic
 from ...concurrency.deadline import Deadline
 from ...errors import (
     AuthorizationError,
@@ -55,7 +56,7 @@ def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[D
     if exchange.stopped == CLOSED or isinstance(cause, urllib3.exceptions.ClosedPoolError):
         error = MCPClosedError("the client was closed while this call was under way", outcome=outcome)
     elif exchange.stopped == EXPIRED or (
-        time.monotonic() >= exchange.deadline_at and not isinstance(cause, urllib3.exceptions.NewConnectionError)
+        monotonic() >= exchange.deadline_at and not isinstance(cause, urllib3.exceptions.NewConnectionError)
     ):
         error = MCPTimeoutError(_too_late(exchange, deadline, where), outcome=outcome)
     elif exchange.stopped is not None:

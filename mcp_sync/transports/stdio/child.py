@@ -11,7 +11,6 @@ own.
 from __future__ import annotations
 
 import errno
-import logging
 import ntpath
 import os
 import shutil
@@ -22,15 +21,17 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
+from ...concurrency.clock import monotonic
 from ...concurrency.deadline import Deadline
 from ...concurrency.forks import in_child
+from ...concurrency.log import Log
 from ...errors import MCPClientError, MCPConnectionError
 from ...escape import excerpt
 from .pipes import CAN_POLL, Descriptors, Pipes, PolledPipes, PumpedPipes, is_of_the_pipe
 
 __all__ = ["Child", "Line", "Stdin", "environment", "start_error"]
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 
 _WINDOWS = sys.platform == "win32"
 # A server gets what a shell needs, and what the user gives it: the rest of this process's environment may be secret.
@@ -251,14 +252,21 @@ class Child:
 
     def reap(self) -> bool:
         """Collect its exit code. Returns False where it has not exited although it was killed."""
-        until = time.monotonic() + _REAP_SECONDS
-        while not self.has_exited() and time.monotonic() < until:
+        until = monotonic() + _REAP_SECONDS
+        while not self.has_exited() and monotonic() < until:
             time.sleep(0.005)
         with self._guard:
             self._reaped = True
             gone = self._process.poll() is not None
         _children.discard(self)
         return gone
+
+    def end_at_once(self) -> None:
+        """Kill it and collect its exit code, unless it was collected."""
+        if not self._reaped:
+            self.kill()
+            self.reap()
+            self.pipes.close()
 
     def forget(self) -> None:
         """In a forked process: close its pipes here; the child belongs to the parent."""

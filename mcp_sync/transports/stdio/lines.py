@@ -11,6 +11,7 @@ import logging
 import sys
 from typing import List, Mapping
 
+from ...concurrency.log import Log
 from ...errors import MessageTooLargeError
 from ...escape import escape, excerpt
 from ...protocol.messages import Message, encode
@@ -82,7 +83,7 @@ class ServerLog:
         env: the environment that the server was given; its values are masked.
     """
 
-    def __init__(self, log: logging.Logger, server: str, env: Mapping[str, str]) -> None:
+    def __init__(self, log: Log, server: str, env: Mapping[str, str]) -> None:
         self.server = server
         self._log = log
         # A value of several lines is masked line by line too, since that is how it is logged.

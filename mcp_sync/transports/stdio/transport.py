@@ -14,13 +14,14 @@ import logging
 import math
 import os
 import threading
-import time
 from contextlib import suppress
 from pathlib import PurePath
 from typing import Callable, List, Mapping, Optional
 
+from ...concurrency.clock import monotonic
 from ...concurrency.deadline import Deadline
 from ...concurrency.events import Event
+from ...concurrency.log import Log
 from ...concurrency.threads import join
 from ...config import MCPClientConfig
 from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPProtocolError, MCPTimeoutError
@@ -33,7 +34,7 @@ from .lines import Lines, ServerLog, line_of
 __all__ = ["StdioTransport"]
 
 # By the name of the package, which programs know: the server's stderr goes there.
-_log = logging.getLogger(__package__)
+_log = Log(__package__ or __name__)
 
 # When a child ends by itself, or cannot be used any more, its callers get the error within half a second: what it has
 # written last has this long to arrive, and the processes that it started have this long after SIGTERM.
@@ -156,6 +157,7 @@ class StdioTransport:
             # Senders wait for the exit report from here on.
             self._give_up(error or MCPConnectionError("the server ended", outcome="unknown"))
             error = self._error_of(lambda: self._end(child, error))
+            self._error_of(child.end_at_once)  # whatever may have failed before
         assert error is not None  # nosec B101  # only a child that was started can end without one
         with self._guard:
             self._report = error
@@ -171,7 +173,7 @@ class StdioTransport:
             return step()
         except MCPClientError as exc:
             return exc
-        except Exception as exc:  # noqa: BLE001  # whatever it is, it must reach those who wait
+        except BaseException as exc:  # noqa: BLE001  # whatever it is, it must reach those who wait
             _log.exception("the reader of %s failed", self._server_log.server)
             error = MCPConnectionError(f"the reader failed: {type(exc).__name__}", outcome="unknown")
             error.__cause__ = exc
@@ -206,7 +208,7 @@ class StdioTransport:
         """Read until stdout ends, the child has exited, or there is a reason to stop."""
         pipes, lines = child.pipes, Lines(self._config.max_message_bytes)
         until = math.inf
-        while self._cause is None and not pipes.ended and time.monotonic() < until:
+        while self._cause is None and not pipes.ended and monotonic() < until:
             chunk = pipes.read(math.inf if until == math.inf else _TICK)
             if chunk:
                 messages = [message for line in lines.feed(chunk) for message in self._decode(line)]
@@ -217,7 +219,7 @@ class StdioTransport:
                 return
             if until == math.inf and child.has_exited():
                 # All that it has written is in the pipe by now; another process may hold that open, or write to it.
-                until = time.monotonic() + _GRACE
+                until = monotonic() + _GRACE
 
     def _decode(self, line: bytes) -> List[Message]:
         line = line.removeprefix(b"\xef\xbb\xbf")
@@ -226,8 +228,6 @@ class StdioTransport:
         if line.lstrip()[:1] in (b"{", b"["):
             with suppress(MCPProtocolError):
                 return decode(line)
-            with suppress(MCPProtocolError):
-                return decode(line.decode("utf-8", "replace"))
         text = excerpt(self._server_log.masked(line[:10_000].decode("utf-8", "replace").rstrip()))
         level, self._other_output_level = self._other_output_level, logging.DEBUG
         _log.log(level, "%s wrote to stdout what is no message; it is skipped: %s", self._server_log.server, text)
@@ -239,17 +239,17 @@ class StdioTransport:
         """End the child, all that it started, and the stderr thread. Returns ``why``, or else the exit report."""
         child.stdin.close(_GRACE)
         is_close = isinstance(self._cause, MCPClosedError)
-        began = time.monotonic()
+        began = monotonic()
         steps: List[Callable[[], None]] = [child.kill, child.terminate]
         while not child.has_exited():
-            passed = time.monotonic() - began
+            passed = monotonic() - began
             pause = min(_PATIENCE, 0.4 * max(0.0, self._end_at - began)) if is_close else _GRACE
             while steps and passed >= pause * (3 - len(steps)):
                 steps.pop()()
             if not steps and passed >= 2 * pause + _PATIENCE:
                 break
             child.pipes.read(_TICK)  # it is dropped, but a full pipe would keep the child from exiting
-        grace = min(1.0, 0.4 * max(0.0, self._end_at - time.monotonic())) if is_close else _GRACE
+        grace = min(1.0, 0.4 * max(0.0, self._end_at - monotonic())) if is_close else _GRACE
         self._end_descendants(child, grace)
         if not child.reap():
             _log.warning("process %d of %s is still there after SIGKILL", child.pid, self._server_log.server)
@@ -263,9 +263,9 @@ class StdioTransport:
     def _end_descendants(self, child: Child, grace: float) -> None:
         """End the processes that the child started: they may hold its pipes, and have something to finish."""
         child.terminate()
-        until = time.monotonic() + grace
+        until = monotonic() + grace
         stderr_thread = self._stderr_thread
-        while time.monotonic() < until:
+        while monotonic() < until:
             if not child.pipes.ended:
                 child.pipes.read(_TICK)
             elif stderr_thread is not None and stderr_thread.is_alive():
@@ -284,14 +284,14 @@ class StdioTransport:
     def _read_stderr(self, child: Child) -> None:
         until = math.inf
         try:
-            while time.monotonic() < until:
-                chunk = child.pipes.read_stderr(max(0.0, until - time.monotonic()))
+            while monotonic() < until:
+                chunk = child.pipes.read_stderr(max(0.0, until - monotonic()))
                 if chunk:
                     self._server_log.wrote(chunk)
                 elif chunk is not None:
                     break
                 if until == math.inf and child.has_exited():
-                    until = time.monotonic() + _GRACE
+                    until = monotonic() + _GRACE
             self._server_log.flush()
         finally:
             child.pipes.close_stderr()
@@ -356,7 +356,7 @@ class StdioTransport:
         with self._guard:
             if self._cause is None:
                 self._cause = cause
-                self._end_at = min(self._end_at, time.monotonic() + self._config.close_timeout)
+                self._end_at = min(self._end_at, monotonic() + self._config.close_timeout)
             child = self._child
         if child is not None:
             child.pipes.wake()

@@ -22,6 +22,7 @@ import pytest
 
 from mcp_sync import MCPClientConfig
 from mcp_sync.concurrency.deadline import Deadline
+from mcp_sync.concurrency.log import Log
 from mcp_sync.errors import (
     MCPClientError,
     MCPClosedError,
@@ -421,7 +422,7 @@ def masked_by(output: list[bytes], env: dict[str, str]) -> tuple[list[str], str]
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # of this one
     logger.addHandler(handler)
-    log = ServerLog(logger, "server", env)
+    log = ServerLog(Log(logger.name, logger), "server", env)
     for piece in output:
         log.wrote(piece)
     log.flush()
