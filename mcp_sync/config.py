@@ -128,10 +128,10 @@ class MCPClientConfig(BaseModel):
     def _shown(name: Optional[str], value: Any) -> Any:
         if name in ("default_headers", "env"):
             return dict.fromkeys(value, "...")
-        if name == "base_url" and value is not None:
+        if name in ("base_url", "connection_path", "messages_path") and value is not None:
             return public_url(value)
         if name == "proxies":
-            return {key: public_url(proxy) for key, proxy in value.items()}
+            return {public_url(key): public_url(proxy) for key, proxy in value.items()}
         return value
 
     def __hash__(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, unquote, urlencode, urljoin
 
 from ..concurrency.deadline import Deadline
 from ..errors import MCPUsageError, MessageTooLargeError
@@ -23,6 +23,8 @@ __all__ = ["DirectHTTP", "parse_operation"]
 
 _OPERATION = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS):(/.*)\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+# What a server, or a proxy before it, may read as two segments.
+_SLASHES = re.compile(r"[/\\]")
 _WITHOUT_BODY = {"GET", "HEAD", "DELETE", "OPTIONS"}
 
 
@@ -101,7 +103,7 @@ class DirectHTTP:
         url = urljoin(self._base, target)
         if not same_origin(self._base, url):
             raise MCPUsageError(
-                f"the path {excerpt(path)!r} leads to another origin than the server's", outcome="not_sent"
+                f"the path {_shown(path)!r} leads to another origin than the server's", outcome="not_sent"
             )
         headers = {"Accept": "application/json, text/event-stream;q=0.9, */*;q=0.8"}
         body: Optional[bytes] = None
@@ -115,25 +117,58 @@ class DirectHTTP:
         response = self._http.send(method, url, headers, body, deadline)
         if response.status >= 400:
             try:
-                raise status_error(response, f"{method} {path}").during(method=f"{method}:{path}")
+                shown = _shown(path)
+                raise status_error(response, f"{method} {shown}").during(method=f"{method}:{shown}")
             finally:
                 response.close()
         return response
 
 
 def _fill(path: str, arguments: Mapping[str, Any]) -> Tuple[str, Dict[str, Any]]:
-    """Put arguments into the path's ``{placeholders}``; returns the path and the arguments that are left."""
+    """Put arguments into the path's ``{placeholders}``; returns the path and the arguments that are left.
+
+    No value leads out of its place: what is sent has the segments that ``path`` has.
+    """
     used: Set[str] = set()
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if arguments.get(name) is None:
-            raise MCPUsageError(f"the path {excerpt(path)!r} needs the argument {name!r}", outcome="not_sent")
+            raise MCPUsageError(f"the path {_shown(path)!r} needs the argument {name!r}", outcome="not_sent")
         used.add(name)
         return quote(str(arguments[name]), safe="")
 
-    filled = _PLACEHOLDER.sub(value, path)
-    return filled, {name: item for name, item in arguments.items() if name not in used}
+    where, mark, query = path.partition("?")
+    segments = []
+    for segment in where.split("/"):
+        names = _PLACEHOLDER.findall(segment)
+        filled = _PLACEHOLDER.sub(value, segment)
+        if any(not str(arguments[name]).strip() for name in names) or (names and _leads_away(filled)):
+            raise MCPUsageError(
+                f"{excerpt(segment)!r} in the path {_shown(path)!r} would be empty, or name another place, as '.' and "
+                "'..' do",
+                outcome="not_sent",
+            )
+        segments.append(filled)
+    target = "/".join(segments) + mark + _PLACEHOLDER.sub(value, query)
+    return target, {name: item for name, item in arguments.items() if name not in used}
+
+
+def _leads_away(segment: str) -> bool:
+    """Whether a server that decodes as often as it can, and leaves out parameters and blanks, finds "." or ".." in a
+    segment.
+    """
+    for _ in range(10):
+        decoded = unquote(segment)
+        if decoded == segment:
+            break
+        segment = decoded
+    return any(part.partition(";")[0].strip("\0\t\n\r ") in (".", "..") for part in _SLASHES.split(segment))
+
+
+def _shown(path: str) -> str:
+    """``path`` as it may be shown: its query may hold a secret."""
+    return excerpt(re.split("[?#]", path)[0])
 
 
 def _query(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
 from ..concurrency.deadline import Deadline, check_timeout
 from ..concurrency.forks import notice
+from ..escape import one_line
 from ..protocol.messages import is_complete, task_in
 from ..protocol.rounds import follow
 from ..session.connection import Connection
@@ -85,7 +86,7 @@ class TaskHandle:
             operation.first_result("tasks/cancel", {"taskId": self.task_id})
 
     def __repr__(self) -> str:
-        return f"<TaskHandle {self._name!r}, {self.task_id or 'answered'}>"
+        return one_line(f"<TaskHandle {self._name!r}, {self.task_id or 'answered'}>")
 
 
 def submit_task(connection: Connection, params: Dict[str, Any], ttl: Optional[float], deadline: Deadline) -> TaskHandle:

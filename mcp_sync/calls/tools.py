@@ -11,7 +11,7 @@ import keyword
 import re
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from ..escape import escape
+from ..escape import escape, one_line
 
 if TYPE_CHECKING:
     from ..protocol.types import Tool
@@ -55,7 +55,7 @@ class ToolFunction:
         return self._call(self.tool.name, arguments)
 
     def __repr__(self) -> str:
-        return escape(f"<tool {self.tool.name}{self.__signature__}>")
+        return one_line(f"<tool {self.tool.name}{self.__signature__}>")
 
 
 class Tools:
@@ -100,7 +100,7 @@ class Tools:
         function = self._find(name)
         if function is None:
             raise AttributeError(
-                f"the server has no tool {name!r}; it has {', '.join(sorted(self._functions())) or 'none'}"
+                one_line(f"the server has no tool {name!r}; it has {', '.join(sorted(self._functions())) or 'none'}")
             )
         return function
 
@@ -124,7 +124,7 @@ class Tools:
 
     def __repr__(self) -> str:
         table = self._table
-        return "<tools, not listed yet>" if table is None else escape(f"<tools {', '.join(sorted(table[1]))}>")
+        return "<tools, not listed yet>" if table is None else one_line(f"<tools {', '.join(sorted(table[1]))}>")
 
 
 def _attribute(name: str) -> str:
@@ -177,5 +177,6 @@ def _docstring(tool: Tool) -> str:
         lines += ["", "Parameters:"]
         for name, schema in properties.items():
             text = schema.get("description") if isinstance(schema, dict) else None
-            lines.append(f"    {name}: {text}" if text else f"    {name}")
+            described = str(text).replace("\n", "\n        ")
+            lines.append(f"    {one_line(name)}: {described}" if text else f"    {one_line(name)}")
     return escape("\n".join(lines))

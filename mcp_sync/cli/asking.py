@@ -27,10 +27,11 @@ def ask(params: Any) -> dict[str, Any]:
         if params.url is not None:
             click.echo(one_line(f"It wants you to open {params.url} (not opened; declined)"), err=True)
         return {"action": "decline"}
-    required = params.requested_schema.get("required") or ()
+    listed, fields = params.requested_schema.get("required"), params.requested_schema.get("properties")
+    required = listed if isinstance(listed, list) else []
     content: dict[str, Any] = {}
     try:
-        for name, described in (params.requested_schema.get("properties") or {}).items():
+        for name, described in (fields if isinstance(fields, dict) else {}).items():
             answer = _ask_for(name, described if isinstance(described, dict) else {}, name in required)
             if answer != "":
                 content[name] = answer

@@ -5,14 +5,11 @@ Runs on: the process's main thread; `asking.ask` on a handler thread of the clie
 
 from __future__ import annotations
 
-import functools
 import json
-import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any
 
 import click
 
@@ -20,6 +17,7 @@ from .. import MCPClient
 from .._version import __version__
 from ..errors import MCPClientError, MCPUsageError
 from .asking import ask
+from .options import Target, pairs_of, talks_to_a_server
 from .words import one_line, plain, printed
 
 __all__ = ["run"]
@@ -111,99 +109,6 @@ def demo() -> None:
         raise Failure(str(error)) from error
 
 
-@dataclass(frozen=True)
-class Target:
-    """The server that a command talks to, and how."""
-
-    server: str | list[str]
-    options: Mapping[str, Any]
-
-    def client(self, **handlers: Any) -> MCPClient:
-        return MCPClient(self.server, **self.options, **handlers)
-
-
-def _header(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    headers = {}
-    for value in values:
-        name, colon, content = value.partition(":")
-        if not colon or not name.strip():
-            raise click.BadParameter(f"{value!r} is not of the form 'Name: value'", context, parameter)
-        headers[name.strip()] = content.strip()
-    return headers
-
-
-def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        name, equals, content = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{value!r} is not of the form name=value", context, parameter)
-        pairs[name] = content
-    return pairs
-
-
-Command = Callable[..., Optional[int]]
-
-
-def talks_to_a_server(*expected: str) -> Callable[[Command], Command]:
-    """Give a command the options of a connection, and call it with the `Target` and the words after the server's URL.
-
-    Args:
-        expected: what these words are, for the help; one in brackets may be left out, and is None then.
-    """
-
-    def decorate(command: Command) -> Command:
-        @click.argument("words", nargs=-1, metavar=" ".join(("[SERVER]", *expected)))
-        @click.option(
-            "--timeout", default=30.0, show_default=True, type=click.FloatRange(0), help="Seconds a call takes."
-        )
-        @click.option("-H", "--header", "headers", multiple=True, callback=_header, help="'Name: value'; repeatable.")
-        @click.option("--transport", default="auto", show_default=True, type=click.Choice(["auto", "sse", "http"]))
-        @click.option("--protocol-version", help="Insist on one revision, such as 2025-06-18.")
-        @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-        @click.option("-v", "--verbose", is_flag=True, help="Log frames on standard error.")
-        def outer(
-            words: Tuple[str, ...],
-            headers: Dict[str, str],
-            verbose: bool,
-            **rest: Any,
-        ) -> Optional[int]:
-            if verbose:
-                logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
-                logging.getLogger("mcp_sync").setLevel(logging.DEBUG)
-            options = {name: rest.pop(name) for name in ("timeout", "transport", "protocol_version")}
-            if headers:
-                options["default_headers"] = headers
-            target, own = _target(words, options)
-            return command(target, *_own_words(own, expected), **rest)
-
-        functools.update_wrapper(outer, command)  # click takes the command's name and help from it
-        return outer
-
-    return decorate
-
-
-def _target(words: Tuple[str, ...], options: Dict[str, Any]) -> Tuple[Target, Tuple[str, ...]]:
-    command_line: Optional[List[str]] = click.get_current_context().obj
-    if command_line is None:
-        if not words:
-            raise click.UsageError("Missing the server's URL (or -- and a stdio server's command).")
-        return Target(words[0], options), words[1:]
-    if not command_line:
-        raise click.UsageError("Missing the stdio server's command after --.")
-    return Target(command_line, {**options, "transport": "stdio"}), words
-
-
-def _own_words(words: Tuple[str, ...], expected: Sequence[str]) -> Tuple[Optional[str], ...]:
-    if len(words) > len(expected):
-        raise click.UsageError(f"Unexpected word {words[len(expected)]!r}.")
-    missing = expected[len(words) :]
-    for word in missing:
-        if not word.startswith("["):
-            raise click.UsageError(f"Missing {word}.")
-    return (*words, *(None for _ in missing))
-
-
 @group.command(epilog=EPILOG)
 @talks_to_a_server()
 def info(target: Target, as_json: bool) -> None:
@@ -238,13 +143,13 @@ def tools(target: Target, as_json: bool) -> None:
         click.echo(json.dumps([tool.to_wire() for tool in listed], indent=2))
         return
     for tool in listed:
-        click.echo(click.style(plain(tool.name), bold=True) + plain(f"({_signature(tool.input_schema)})"))
+        click.echo(click.style(one_line(tool.name), bold=True) + one_line(f"({_signature(tool.input_schema)})"))
         if tool.description:
             click.echo("    " + plain(tool.description.strip()).replace("\n", "\n    "))
 
 
 @group.command(epilog=EPILOG)
-@click.option("-a", "--arg", "pairs", multiple=True, callback=_pairs, help="An argument, name=value; repeatable.")
+@click.option("-a", "--arg", "pairs", multiple=True, callback=pairs_of, help="An argument, name=value; repeatable.")
 @click.option(
     "--progress/--no-progress", default=None, help="Show progress on standard error (default: on a terminal)."
 )
@@ -308,7 +213,7 @@ def read(target: Target, uri: str, output: Path | None, as_json: bool) -> None:
 
 
 @group.command(epilog=EPILOG)
-@click.option("-a", "--arg", "pairs", multiple=True, callback=_pairs, help="An argument, name=value; repeatable.")
+@click.option("-a", "--arg", "pairs", multiple=True, callback=pairs_of, help="An argument, name=value; repeatable.")
 @talks_to_a_server("NAME")
 def prompt(target: Target, name: str, pairs: dict[str, str], as_json: bool) -> None:
     """Get a prompt, filled in."""
@@ -322,10 +227,15 @@ def prompt(target: Target, name: str, pairs: dict[str, str], as_json: bool) -> N
 
 
 def _signature(schema: Mapping[str, Any]) -> str:
-    required = schema.get("required")
-    required = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
-    properties = schema.get("properties") or {}
-    return ", ".join(name if name in required else f"{name}?" for name in properties)
+    listed = schema.get("required")
+    required = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
+    return ", ".join(name if name in required else f"{name}?" for name in _properties(schema))
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a schema says of the fields of an object; a server's schema may be anything."""
+    properties = schema.get("properties")
+    return properties if isinstance(properties, dict) else {}
 
 
 def _json_object(given: str | None) -> dict[str, Any]:
@@ -348,7 +258,7 @@ def _typed(pairs: Mapping[str, str], name: str, client: MCPClient) -> dict[str, 
     schema = next((tool.input_schema for tool in listed if tool.name == name), None)
     if schema is None:
         raise Failure(f"the server has no tool {name!r}; it has {', '.join(tool.name for tool in listed) or 'none'}")
-    properties = schema.get("properties") or {}
+    properties = _properties(schema)
     return {argument: _value(text, properties.get(argument)) for argument, text in pairs.items()}
 
 

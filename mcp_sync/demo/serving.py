@@ -6,6 +6,7 @@ Runs on: the process's main thread, which becomes uvicorn's event loop; one more
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 import os
 import signal
@@ -36,9 +37,8 @@ from mcp_sync._version import __version__
 from . import corpus
 from .server import Demo
 
-__all__ = ["CannotListen", "DemoApp", "serve", "serve_stdio"]
+__all__ = ["CannotListen", "DemoApp", "loopback_names", "serve", "serve_stdio"]
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE = 0.1  # seconds that a call which is nearly done has, when the server ends
 
 
@@ -176,7 +176,7 @@ def serve(
 
     def listening() -> None:
         print(f"mcp-sync demo server {__version__} listening on http://{_bracketed(host)}:{port}/mcp", flush=True)
-        if host not in LOOPBACK:
+        if not loopback_names(host):
             print(
                 "warning: this address may be reached from other machines, and the server asks for no password",
                 file=sys.stderr,
@@ -260,12 +260,28 @@ def _advice(error: OSError, host: str, port: int) -> str:
 
 def _security(host: str) -> TransportSecuritySettings:
     """On loopback, refuse requests that name another host: a web page elsewhere may have rebound its name to us."""
-    names = ("127.0.0.1", "localhost", "[::1]")
+    names = loopback_names(host)
     return TransportSecuritySettings(
-        enable_dns_rebinding_protection=host in LOOPBACK,
+        enable_dns_rebinding_protection=bool(names),
         allowed_hosts=[*names, *(f"{name}:*" for name in names)],
         allowed_origins=[origin for name in names for origin in (f"http://{name}", f"http://{name}:*")],
     )
+
+
+def loopback_names(host: str) -> list[str]:
+    """The names that a request to ``host`` may use, where all its addresses are loopback's, however it is spelled; else
+    none.
+    """
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", None, type=socket.SOCK_STREAM)  # noqa: S104  # nosec B104  # refused
+        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    except (OSError, ValueError):
+        return []
+    plain = [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+    if not all(address.is_loopback for address in plain):
+        return []
+    names = ["127.0.0.1", "localhost", "::1", host, host.lower(), *map(str, addresses), *map(str, plain)]
+    return list(dict.fromkeys(map(_bracketed, names)))
 
 
 def _bracketed(host: str) -> str:

@@ -46,6 +46,8 @@ def same_origin(one: str, other: str) -> bool:
 
 def public_url(url: str) -> str:
     """``url`` as it may be shown: without user info, query and fragment, any of which may be a secret."""
+    if "://" not in url:
+        return _named(url)
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -92,8 +94,11 @@ def check_url(url: str) -> str:
 
 
 def _named(url: str) -> str:
-    """What may be shown of a URL that cannot be parsed: nothing from where a secret may begin."""
-    return "..." if "@" in url else excerpt(re.split("[?#]", url)[0])
+    """What may be shown of what is no absolute URL: nothing from where a secret may begin, nor before where it ends."""
+    before, *hidden = re.split(r"[?#\s]", url.strip(), maxsplit=1)
+    if "@" in url:
+        return "..." if hidden else excerpt("...@" + before.rpartition("@")[2])
+    return excerpt(before)
 
 
 def candidates(url: str, connection_path: str) -> List[str]:

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from ..errors import MCPUsageError
+from ..escape import command_name
 from ..protocol.urls import candidates, check_url, public_url
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Command:
     public: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "public", PurePath(self.argv[0]).name)
+        object.__setattr__(self, "public", command_name(self.argv[0]))
 
 
 def read_server(server: Server, config: MCPClientConfig) -> Tuple[Union[Remote, Command], MCPClientConfig]:
@@ -95,6 +96,12 @@ def _read_entry(entry: Mapping[str, Any], config: MCPClientConfig) -> Tuple[Unio
         "streamable_http": "http",
         "stdio": "stdio",
     }
+    for name, kind in (("type", str), ("transport", str), ("headers", Mapping), ("env", Mapping)):
+        if not isinstance(entry.get(name), (kind, type(None))):
+            what = "a string" if kind is str else "an object"
+            raise MCPUsageError(
+                f'"{name}" of an mcpServers entry must be {what}, not {type(entry[name]).__name__}', outcome="not_sent"
+            )
     transport = entry.get("type", entry.get("transport"))
     if transport in named and config.transport == "auto":
         options["transport"] = named[transport]

@@ -140,7 +140,7 @@ def test_a_stdio_server_is_started_from_the_words_after_two_dashes(run: Run) -> 
         (["call", "http://127.0.0.1:9/mcp", "echo", "--arg", "hi"], "is not of the form name=value"),
         (["tools", "http://127.0.0.1:9/mcp", "--header", "hi"], "is not of the form 'Name: value'"),
         (["tools", "http://127.0.0.1:9/mcp", "--protocol-version", "1999-01-01"], "is not a revision"),
-        (["tools", "no url"], "no url"),
+        (["tools", "no url"], "'no' is not a URL"),
         (["fly"], "No such command 'fly'."),
         (["serve", "--port", "x"], "'x' is not a valid integer"),
     ],

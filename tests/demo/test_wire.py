@@ -167,3 +167,27 @@ def test_localhost_is_listened_on_for_every_address_it_has() -> None:
         url = url_of(child)
         assert url.startswith("http://localhost:")
         assert requests.get(url.replace("/mcp", "/health"), timeout=WAIT).json() == {"status": "ok"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only 127.0.0.1 is an address of the machine")
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.1", "LOCALHOST", "0x7f.1"])
+def test_every_spelling_of_loopback_refuses_pages_from_elsewhere(host: str) -> None:
+    with process("--host", host, "--port", "0") as child:
+        url = url_of(child)
+        port = url.rpartition(":")[2].partition("/")[0]
+        for header, value, status in (
+            ("Host", "evil.example", 421),
+            ("Host", f"evil.example:{port}", 421),
+            ("Origin", "http://evil.example", 403),
+        ):
+            posted = requests.post(url, json=initialize(), headers={**BOTH, header: value}, timeout=WAIT)
+            assert posted.status_code == status
+        assert requests.post(url, json=initialize(), headers=BOTH, timeout=WAIT).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "no-such-host.invalid"])
+def test_what_is_not_loopback_is_not_taken_for_it(host: str) -> None:
+    from mcp_sync.demo.serving import loopback_names
+
+    assert loopback_names(host) == []
+    assert "[::ffff:127.0.0.1]" in loopback_names("::ffff:127.0.0.1")

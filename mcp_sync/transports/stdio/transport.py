@@ -15,7 +15,6 @@ import math
 import os
 import threading
 from contextlib import suppress
-from pathlib import PurePath
 from typing import Callable, List, Mapping, Optional
 
 from ...concurrency.clock import monotonic
@@ -25,7 +24,7 @@ from ...concurrency.log import Log
 from ...concurrency.threads import join
 from ...config import MCPClientConfig
 from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPProtocolError, MCPTimeoutError
-from ...escape import escape, excerpt
+from ...escape import command_name, excerpt
 from ...protocol.messages import Message, decode
 from ..base import Delivery, Sink
 from .child import Child, Line, environment, start_error
@@ -74,7 +73,7 @@ class StdioTransport:
         self._config = config
         self._sink = sink
         self._pid = os.getpid()
-        self._server_log = ServerLog(_log, escape(PurePath(argv[0]).name), config.env)
+        self._server_log = ServerLog(_log, command_name(argv[0]), config.env)
         # Guards the three below.
         self._guard = threading.RLock()
         self._child: Optional[Child] = None
