@@ -241,7 +241,6 @@ MANY_PARAMETERS = {
 MANY_PARAMETERS |= {f"mcp_sync.errors.{name}.__init__" for name in ("MCPClientError", "HTTPStatusError")}
 
 
-@pytest.mark.xfail(strict=True, reason=_UNFINISHED)
 def test_no_internal_function_has_more_than_6_parameters() -> None:
     assert {name for name, count in functions() if count > 6} - MANY_PARAMETERS == set()
 

@@ -14,9 +14,8 @@ from ..concurrency.deadline import Deadline
 from ..errors import MCPUsageError, MessageTooLargeError
 from ..escape import excerpt
 from ..protocol.urls import same_origin
-from ..transports.http.failures import status_error
-from ..transports.http.response import Response
-from ..transports.http.sender import HTTP
+from ..transports.http.response import Response, status_error
+from ..transports.http.sender import HTTPRequest, Sender
 from ..transports.sse import Framer
 
 __all__ = ["DirectHTTP", "parse_operation"]
@@ -38,13 +37,13 @@ class DirectHTTP:
     """Calls of the service at one origin.
 
     Parameters:
-        http: where requests go out.
+        sender: where requests go out.
         base: the URL of the server; paths are below its origin.
         limit: the largest answer in bytes.
     """
 
-    def __init__(self, http: HTTP, base: str, limit: int) -> None:
-        self._http = http
+    def __init__(self, sender: Sender, base: str, limit: int) -> None:
+        self._sender = sender
         self._base = base
         self._limit = limit
 
@@ -79,7 +78,7 @@ class DirectHTTP:
             response.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._sender.close()
 
     def _lines(self, response: Response) -> Iterator[bytes]:
         parts: List[bytes] = []
@@ -114,7 +113,7 @@ class DirectHTTP:
         elif method not in _WITHOUT_BODY:
             headers["Content-Type"] = "application/json"
             body = _json(rest)
-        response = self._http.send(method, url, headers, body, deadline)
+        response = self._sender.send(HTTPRequest(method, url, headers, body), deadline)
         if response.status >= 400:
             try:
                 shown = _shown(path)

@@ -21,6 +21,7 @@ from ..concurrency.workers import Workers
 from ..errors import MCPClosedError, MCPConnectionError, MCPUsageError
 from ..session.connection import Connection
 from ..session.pending import PendingRequest
+from ..transports.http.private import set_condition
 from .asking import ToolCall, call_tool
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ToolFuture(_Future):
 
     def __init__(self) -> None:
         super().__init__()
-        self._condition = Condition()
+        set_condition(self, Condition())
         self._request: Optional[PendingRequest] = None
         self._began = False
         # Guards the flag: only the first of two cancellations may notify.
@@ -111,7 +112,7 @@ class ToolFuture(_Future):
         """This process was forked from the one that makes the call."""
         if not self.done():
             super().__init__()  # those who wait are in the parent
-            self._condition = Condition()
+            set_condition(self, Condition())
             self._request = None
             self.set_exception(inherited())
 

@@ -37,7 +37,7 @@ from .handshake import NO_STREAMABLE_HTTP, agree_without_handshake, handshake
 if TYPE_CHECKING:
     import requests
 
-    from ..transports.http.sender import HTTP, Headers
+    from ..transports.http.sender import Headers, Sender
 
 __all__ = ["Opener"]
 
@@ -86,15 +86,15 @@ class Opener:
     def after_fork(self) -> None:
         """In a forked child: the user's own session must not use the parent's connections."""
         if self._session is not None:
-            from ..transports.http.sender import HTTP
+            from ..transports.http.sender import Sender
 
-            HTTP.forget_connections(self._session)
+            Sender.forget_connections(self._session)
 
-    def http(self, connection: Connection, url: str) -> HTTP:
+    def http(self, connection: Connection, url: str) -> Sender:
         """What sends requests to ``url``."""
-        from ..transports.http.sender import HTTP
+        from ..transports.http.sender import Sender
 
-        return HTTP(connection.config, url, self._auth, self._headers, self._session)
+        return Sender(connection.config, url, self._auth, self._headers, self._session)
 
     def __call__(self, connection: Connection, deadline: Deadline) -> Session:
         """Open a session.

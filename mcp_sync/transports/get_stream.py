@@ -11,6 +11,7 @@ by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers se
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from typing import Callable, Iterator, List, Mapping, Optional
@@ -25,10 +26,10 @@ from ..protocol.messages import Message, decode
 from .base import Sink
 from .http.exchange import Exchange
 from .http.response import Response
-from .http.sender import HTTP
+from .http.sender import HTTPRequest, Sender
 from .sse import Framer, ServerSentEvent
 
-__all__ = ["GET_HEADERS", "GetStream", "delay_before", "events_of"]
+__all__ = ["GET_HEADERS", "GetStream", "decode_or_skip", "delay_before", "events_of"]
 
 _log = Log(__name__)
 
@@ -70,6 +71,15 @@ def events_of(response: Response, framer: Framer) -> Iterator[List[ServerSentEve
         del chunk, events  # an event may be large, and the next one far
 
 
+def decode_or_skip(event: ServerSentEvent) -> List[Message]:
+    """The messages in an event. One bad frame is not the others' fault, and nobody knows whose answer it was."""
+    try:
+        return decode(event.data)
+    except MCPProtocolError as exc:
+        _log.warning("a frame of %d characters is skipped: %s", len(event.data), exc)
+        return []
+
+
 class GetStream:
     """The stream, opened again for as long as the server has it.
 
@@ -78,9 +88,14 @@ class GetStream:
     """
 
     def __init__(
-        self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink, headers: Callable[[Framer], Mapping[str, str]]
+        self,
+        sender: Sender,
+        url: str,
+        config: MCPClientConfig,
+        sink: Sink,
+        headers: Callable[[Framer], Mapping[str, str]],
     ) -> None:
-        self._http = http
+        self._sender = sender
         self._url = url
         self._config = config
         self._sink = sink
@@ -163,12 +178,11 @@ class GetStream:
         """One GET, to its end. Returns whether an event came, or None where there is no such stream."""
         progressed = False
         response: Optional[Response] = None
-        exchange = Exchange(float("inf"))
+        exchange = Exchange(math.inf)
         exchange.departed = self._departed
         try:
-            response = self._http.send(
-                "GET", self._url, self._headers(framer), None, Deadline(float("inf")), exchange=exchange, streaming=True
-            )
+            request = HTTPRequest("GET", self._url, self._headers(framer))
+            response = self._sender.send(request, Deadline(math.inf), exchange=exchange, streaming=True)
             if response.status != 200 or response.content_type != "text/event-stream":
                 # 405 is the specification's way to say so; 400, 404, 406 and 409 are other servers'.
                 _log.debug("the server has no stream of its own (HTTP status %d)", response.status)
@@ -195,13 +209,6 @@ class GetStream:
         return progressed
 
     def _route(self, events: List[ServerSentEvent]) -> None:
-        messages = [message for event in events if event.data for message in self._decode(event)]
+        messages = [message for event in events if event.data for message in decode_or_skip(event)]
         if messages:
             self._sink.route(messages)
-
-    def _decode(self, event: ServerSentEvent) -> List[Message]:
-        try:
-            return decode(event.data)
-        except MCPProtocolError as exc:
-            _log.warning("a frame of %d characters is skipped: %s", len(event.data), exc)
-            return []

@@ -27,25 +27,23 @@ from ..errors import (
     MCPClientError,
     MCPConnectionError,
     MCPHandshakeError,
-    MCPProtocolError,
     MCPTimeoutError,
     SessionExpiredError,
 )
 from ..escape import excerpt
-from ..protocol.messages import Message, decode, encode
+from ..protocol.messages import Message, encode
 from ..protocol.urls import public_url, resolve_endpoint
 from .base import Delivery, Sink
+from .get_stream import GET_HEADERS, decode_or_skip
 from .http.exchange import ANSWERED, EXPIRED, Exchange, watch
-from .http.failures import status_error
-from .http.response import Response
-from .http.sender import HTTP
+from .http.response import Response, status_error
+from .http.sender import HTTPRequest, Sender
 from .sse import Framer, ServerSentEvent
 
 __all__ = ["HTTPSSETransport"]
 
 _log = Log(__name__)
 
-_STREAM_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 _POST_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 _BARE_SESSION = re.compile(r"session_?id=([^\s&]{1,512})\Z", re.IGNORECASE)
 # A server that names the session in a header may still send an endpoint event: wait this long for it.
@@ -59,7 +57,7 @@ class HTTPSSETransport:
     """HTTP+SSE to one server.
 
     Parameters:
-        http: where requests go out.
+        sender: where requests go out.
         url: of the stream.
         sink: where what arrives goes.
     """
@@ -70,8 +68,8 @@ class HTTPSSETransport:
     has_headers = False
     get_stream_is_open = False
 
-    def __init__(self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink) -> None:
-        self._http = http
+    def __init__(self, sender: Sender, url: str, config: MCPClientConfig, sink: Sink) -> None:
+        self._sender = sender
         self._url = url
         self._config = config
         self._sink = sink
@@ -166,9 +164,8 @@ class HTTPSSETransport:
         error: MCPClientError
         self._began = True
         try:
-            response = self._http.send(
-                "GET", self._url, _STREAM_HEADERS, None, deadline, exchange=self._exchange, streaming=True
-            )
+            request = HTTPRequest("GET", self._url, GET_HEADERS)
+            response = self._sender.send(request, deadline, exchange=self._exchange, streaming=True)
             self._opened = True
             self._check_head(response)
             self._pump(response, Framer(self._config.max_message_bytes))
@@ -229,12 +226,7 @@ class HTTPSSETransport:
         if event.event == "endpoint":
             _log.warning("the server sent a second endpoint, which is ignored")
             return []
-        try:
-            return decode(event.data)
-        except MCPProtocolError as exc:
-            # One bad frame is not the others' fault, and nobody knows whose answer it was.
-            _log.warning("a frame of %d characters is skipped: %s", len(event.data), exc)
-            return []
+        return decode_or_skip(event)
 
     # The handshake's dialects
 
@@ -312,7 +304,9 @@ class HTTPSSETransport:
         if delivery is not None:
             delivery.under_way(exchange)
         try:
-            response = self._http.send("POST", endpoint, _POST_HEADERS, body, deadline, exchange=exchange)
+            response = self._sender.send(
+                HTTPRequest("POST", endpoint, _POST_HEADERS, body), deadline, exchange=exchange
+            )
         except MCPClientError:
             if exchange.stopped == ANSWERED:
                 return  # the answer came on the stream, and nothing more is expected of this POST
@@ -343,11 +337,11 @@ class HTTPSSETransport:
     # Ending
 
     def interrupt(self) -> None:
-        self._http.interrupt()
+        self._sender.interrupt()
 
     def close(self, deadline: Deadline) -> None:
         self.interrupt()
-        self._http.close()
+        self._sender.close()
         reader = self._reader
         if reader is not None and reader is not threading.current_thread():
             join(reader, deadline.remaining)

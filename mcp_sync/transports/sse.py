@@ -100,7 +100,8 @@ class Framer:
             self._keep(chunk[end:])
         if len(blocks) > self._limit and any(len(block) > self._limit for block in blocks.split(b"\n\n")):
             raise self._over_the_limit()
-        return self._parse(blocks)
+        self._note_id_and_retry(blocks)
+        return _events(blocks) if isinstance(blocks, bytes) and len(blocks) <= _LARGE else _large_blocks(blocks)
 
     def _without_bom(self, chunk: bytes) -> bytes:
         if self._begun:
@@ -133,11 +134,6 @@ class Framer:
             "intended",
             outcome="unknown",
         )
-
-    def _parse(self, blocks: Union[bytes, bytearray]) -> List[ServerSentEvent]:
-        if b"id" in blocks or b"retry" in blocks:
-            self._note_id_and_retry(blocks)
-        return _events(blocks) if isinstance(blocks, bytes) and len(blocks) <= _LARGE else _large_blocks(blocks)
 
     def _note_id_and_retry(self, blocks: Union[bytes, bytearray]) -> None:
         if blocks.startswith(b"id") or b"\nid" in blocks:

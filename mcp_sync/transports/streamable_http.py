@@ -29,10 +29,9 @@ from ..protocol.urls import public_url
 from .base import Delivery, Sink
 from .get_stream import GET_HEADERS, GetStream, delay_before, events_of
 from .http.exchange import Exchange
-from .http.failures import status_error
-from .http.response import Response
-from .http.sender import HTTP
-from .sse import Framer, ServerSentEvent
+from .http.response import Response, status_error
+from .http.sender import HTTPRequest, Sender
+from .sse import Framer
 
 __all__ = ["StreamableHTTPTransport"]
 
@@ -51,7 +50,7 @@ class StreamableHTTPTransport:
     """Streamable HTTP to one server.
 
     Parameters:
-        http: where requests go out.
+        sender: where requests go out.
         url: of the endpoint.
         sink: where what arrives on the GET stream goes.
     """
@@ -62,8 +61,8 @@ class StreamableHTTPTransport:
     has_headers = True
     heard_at: Optional[float] = None
 
-    def __init__(self, http: HTTP, url: str, config: MCPClientConfig, sink: Sink) -> None:
-        self._http = http
+    def __init__(self, sender: Sender, url: str, config: MCPClientConfig, sink: Sink) -> None:
+        self._sender = sender
         self._url = url
         self._config = config
         self._sink = sink
@@ -118,14 +117,10 @@ class StreamableHTTPTransport:
         if delivery is not None:
             delivery.under_way(exchange)
         session_id = self._session_id
-        response = self._http.send(
-            "POST",
-            self._url,
-            {**_POST_HEADERS, **self._common(session_id), **(headers or {})},
-            body,
-            deadline,
-            exchange=exchange,
-        )
+        sent = {**_POST_HEADERS, **self._agreed_headers, **(headers or {})}
+        if session_id is not None:
+            sent["Mcp-Session-Id"] = session_id
+        response = self._sender.send(HTTPRequest("POST", self._url, sent, body), deadline, exchange=exchange)
         expects_answer = "id" in message and "method" in message
         try:
             if response.status == 202 or (response.status < 300 and not expects_answer):
@@ -245,10 +240,12 @@ class StreamableHTTPTransport:
             try:
                 for events in events_of(response, framer):
                     progressed = True
-                    messages = _messages_in(events)
+                    messages = [message for event in events if event.data for message in decode(event.data)]
                     if messages:
                         yield messages
-                    answered = answered or _hasten(response, delivery)
+                    if delivery is not None and delivery.settled:
+                        answered = True
+                        response.hasten()  # the rest of the stream is not waited for long
                 ending = MCPConnectionError("the server ended the stream before its answer", outcome="unknown")
             except (MCPConnectionError, MCPTimeoutError) as exc:
                 if not answered and (response.exchange.stopped is not None or isinstance(exc, MCPTimeoutError)):
@@ -273,7 +270,9 @@ class StreamableHTTPTransport:
             delivery.under_way(exchange)
         _log.debug("a stream ended early and is resumed")
         try:
-            response = self._http.send("GET", self._url, self._resumption(framer), None, deadline, exchange=exchange)
+            response = self._sender.send(
+                HTTPRequest("GET", self._url, self._resumption(framer)), deadline, exchange=exchange
+            )
         except MCPClientError as exc:
             # Of the GET it may be true that it was never sent; the request was.
             exc.outcome = "unknown"
@@ -303,7 +302,7 @@ class StreamableHTTPTransport:
         """Open the GET stream in the background, for what the server sends outside of any call. Idempotent."""
         with self._lock:
             if self._get_stream is None:
-                self._get_stream = GetStream(self._http, self._url, self._config, self._sink, self._resumption)
+                self._get_stream = GetStream(self._sender, self._url, self._config, self._sink, self._resumption)
             stream = self._get_stream
         if self._over.is_set():
             stream.interrupt()  # interrupt() may have found none
@@ -329,7 +328,7 @@ class StreamableHTTPTransport:
         stream = self._get_stream
         if stream is not None:
             stream.interrupt()
-        self._http.interrupt()
+        self._sender.interrupt()
 
     def close(self, deadline: Deadline) -> None:
         """Say goodbye with DELETE, whose answer does not matter (2025-11-25, Session Management), and leave nothing
@@ -339,28 +338,13 @@ class StreamableHTTPTransport:
         session_id = self._session_id
         if session_id is not None and not self._expired and deadline.remaining > 0:
             try:
-                self._http.send(
-                    "DELETE",
-                    self._url,
-                    self._common(session_id),
-                    None,
+                self._sender.send(
+                    HTTPRequest("DELETE", self._url, self._common(session_id)),
                     deadline.sooner(_FAREWELL_SECONDS),
                     farewell=True,
                 ).close()
             except MCPClientError as exc:
                 _log.debug("the server did not hear the goodbye: %s", exc)
-        self._http.close()
+        self._sender.close()
         if self._get_stream is not None:
             self._get_stream.join(deadline)
-
-
-def _messages_in(events: List[ServerSentEvent]) -> List[Message]:
-    return [message for event in events if event.data for message in decode(event.data)]
-
-
-def _hasten(response: Response, delivery: Optional[Delivery]) -> bool:
-    """Whether the answer is there: the rest of its stream is not waited for long."""
-    if delivery is None or not delivery.settled:
-        return False
-    response.hasten()
-    return True

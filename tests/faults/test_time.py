@@ -42,7 +42,7 @@ def test_no_timeout_is_read_off_the_wall_clock() -> None:
         if "time.time()" in path.read_text(encoding="utf-8") and "demo" not in path.parts
     }
     # A date in Retry-After, and the expiry of a token, are on the wall clock.
-    assert {user for user in users if not user.startswith("oauth/")} <= {"transports/http/failures.py"}
+    assert {user for user in users if not user.startswith("oauth/")} <= {"transports/http/response.py"}
 
 
 def test_a_timeout_of_zero_is_over_before_anything_is_sent(server: FaultServer, client: MCPClient) -> None:

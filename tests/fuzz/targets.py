@@ -41,7 +41,7 @@ from mcp_sync.session.handlers import Handlers, event_of
 from mcp_sync.session.server_requests import Listeners, Pools, ServerRequests
 from mcp_sync.session.waiter import Waiter
 from mcp_sync.transports.http.chunked import ChunkDecoder
-from mcp_sync.transports.http.failures import seconds_of_retry_after
+from mcp_sync.transports.http.response import seconds_of_retry_after
 from mcp_sync.transports.sse import Framer
 from mcp_sync.transports.stdio.lines import Lines, ServerLog
 from tests.support.whatwg import Seen, interpret

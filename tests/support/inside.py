@@ -105,7 +105,7 @@ def routes(client: MCPClient) -> int:
     """How many URLs are kept prepared for direct calls."""
     from mcp_sync.calls.direct_http import DirectHTTP
 
-    return len(client._home.connection._companions[DirectHTTP]._http._routes)
+    return len(client._home.connection._companions[DirectHTTP]._sender._routes)
 
 
 # Its transport
@@ -131,7 +131,8 @@ def pid_of_server(client: MCPClient) -> int:
 def socket_of_stream(client: MCPClient) -> socket.socket:
     """The socket of the stream, over HTTP+SSE."""
     transport: Any = session_of(client).transport
-    (connection,) = [exchange.connection for exchange in transport._http._under_way if exchange.connection is not None]
+    exchanges = transport._sender._under_way
+    (connection,) = [exchange.connection for exchange in exchanges if exchange.connection is not None]
     found: Optional[socket.socket] = connection.wire
     assert found is not None
     return found
@@ -139,9 +140,9 @@ def socket_of_stream(client: MCPClient) -> socket.socket:
 
 def pool_size() -> int:
     """How many connections are kept for one host."""
-    from mcp_sync.transports.http import connections
+    from mcp_sync.transports.http import pools
 
-    return connections._POOL_SIZE
+    return pools._POOL_SIZE
 
 
 def look_up(monkeypatch: pytest.MonkeyPatch, addresses: list[Any]) -> None:
@@ -153,9 +154,9 @@ def look_up(monkeypatch: pytest.MonkeyPatch, addresses: list[Any]) -> None:
 
 def with_keepalive(times: dict[int, int]) -> None:
     """Have sockets be made with these values for options of TCP, in this process from now on."""
-    from mcp_sync.transports.http import connections
+    from mcp_sync.transports.http import pools
 
-    module: Any = connections
+    module: Any = pools
     replaced = [
         (level, name, times.get(name, value) if level == socket.IPPROTO_TCP else value)
         for level, name, value in module.keepalive_options()
@@ -190,7 +191,8 @@ def limits() -> dict[str, float]:
     from mcp_sync.calls import changes, futures, reading
     from mcp_sync.protocol import conversations, messages, rounds
     from mcp_sync.session import cache, dispatcher, waiter
-    from mcp_sync.transports.http import connections, failures, sender
+    from mcp_sync.transports.http import pools as connections
+    from mcp_sync.transports.http import response, sender
 
     pools = Pools()
     return {
@@ -204,7 +206,7 @@ def limits() -> dict[str, float]:
         "inputs of one round": rounds._MAX_INPUTS,
         "inputs of one task": rounds._MAX_INPUTS_OF_A_TASK,
         "redirects of one request": sender._REDIRECTS,
-        "seconds that a `Retry-After` may ask for": failures._LONGEST_RETRY_AFTER,
+        "seconds that a `Retry-After` may ask for": response._LONGEST_RETRY_AFTER,
         "events that one call may leave unread": waiter._INBOX_SIZE,
         "batches of messages between the reader and the dispatcher": dispatcher._QUEUE_SIZE,
         "changes that one `listen()` may leave unread": changes._BACKLOG,

@@ -11,7 +11,7 @@ import requests
 from mcp_sync import MCPClient
 from mcp_sync.transports.http.connections import InterruptibleConnection
 from mcp_sync.transports.http.exchange import ANSWERED, Exchange
-from mcp_sync.transports.http.sender import HTTP
+from mcp_sync.transports.http.sender import Sender
 from tests.support.beds import OWN, Bed, over
 from tests.support.fault_server import FaultServer
 
@@ -22,13 +22,13 @@ Connect = Callable[..., MCPClient]
 def exchanges(monkeypatch: pytest.MonkeyPatch) -> list[Exchange]:
     """Every exchange that is begun, in order."""
     begun: list[Exchange] = []
-    begin = HTTP._begin
+    begin = Sender._begin
 
-    def note(self: HTTP, exchange: Exchange, *args: Any) -> None:
+    def note(self: Sender, exchange: Exchange, *args: Any) -> None:
         begun.append(exchange)
         begin(self, exchange, *args)
 
-    monkeypatch.setattr(HTTP, "_begin", note)
+    monkeypatch.setattr(Sender, "_begin", note)
     return begun
 
 

@@ -37,28 +37,24 @@ class Cookies:
     """The cookies of one client's requests. Most servers set none, so the jar is made when the first one comes."""
 
     # Until there is one of the object's own.
-    _jar: Optional[RequestsCookieJar] = None
+    jar: Optional[RequestsCookieJar] = None
 
-    @property
-    def jar(self) -> RequestsCookieJar:
-        if self._jar is None:
-            # One step of the interpreter: of two threads that come here at once, both get the same.
-            vars(self).setdefault("_jar", RequestsCookieJar())
-        return cast(RequestsCookieJar, self._jar)
+    def make_jar(self) -> RequestsCookieJar:
+        """The jar, made where there is none yet. Of two threads that come here at once, both get the same."""
+        made: RequestsCookieJar = vars(self).setdefault("jar", RequestsCookieJar())
+        return made
 
     def add(self, method: str, url: str, headers: Dict[str, str]) -> None:
         """Put what is kept for ``url`` into the headers of a request, after the cookies that the caller brought."""
-        if self._jar is not None and len(self._jar):
-            # requests has no annotations here.
-            cookie = cast(Any, get_cookie_header)(self._jar, requests.Request(method, url).prepare())
-            if cookie:
-                name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
-                headers[name] = f"{headers[name]}; {cookie}" if name in headers else cookie
+        # requests has no annotations here.
+        cookie = cast(Any, get_cookie_header)(self.make_jar(), requests.Request(method, url).prepare())
+        if cookie:
+            name = next((name for name in headers if name.lower() == "cookie"), "Cookie")
+            headers[name] = f"{headers[name]}; {cookie}" if name in headers else cookie
 
     def keep(self, method: str, url: str, raw: HTTPResponse) -> None:
         """Keep what a response sets: load balancers hold a session at one server by a cookie."""
-        if "set-cookie" in raw.headers:
-            cast(Any, extract_cookies_to_jar)(self.jar, requests.Request(method, url).prepare(), raw)
+        cast(Any, extract_cookies_to_jar)(self.make_jar(), requests.Request(method, url).prepare(), raw)
 
 
 def read_auth(

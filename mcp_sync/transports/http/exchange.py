@@ -25,9 +25,7 @@ from ...concurrency.log import Log
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-    from .connections import InterruptibleConnection
-
-__all__ = ["ANSWERED", "CLOSED", "EXPIRED", "Exchange", "Watch", "current", "watch"]
+__all__ = ["ANSWERED", "CLOSED", "EXPIRED", "Exchange", "StoppedBeforeSending", "Watch", "current", "watch"]
 
 _log = Log(__name__)
 
@@ -48,6 +46,20 @@ class _Current(threading.local):
 current = _Current()
 
 
+class StoppedBeforeSending(OSError):
+    """The exchange was stopped before anything of it was sent."""
+
+
+class Carrier(Protocol):
+    """A connection, as the exchange that it carries sees it: once it carries another one, nothing happens."""
+
+    def interrupt(self, exchange: Exchange) -> None:
+        """End both directions, so that the thread that is blocked in it fails. Any thread."""
+
+    def set_timeout(self, exchange: Exchange, seconds: Optional[float]) -> None:
+        """Bound each operation on its socket."""
+
+
 class Exchange:
     """One HTTP request under way.
 
@@ -60,12 +72,16 @@ class Exchange:
     __slots__ = ("_lock", "connection", "deadline_at", "departed", "over", "pid", "raw", "reason", "sent", "stopped")
 
     def __init__(self, deadline_at: float) -> None:
-        # Guards the pair of ``connection`` and ``stopped``.
+        # Guards ``stopped``: the first reason stays. The sending thread sets ``connection`` and then looks at
+        # ``stopped``, ``stop`` sets ``stopped`` and then looks at ``connection``: one of them sees the other.
         self._lock = threading.RLock()
-        self.connection: Optional[InterruptibleConnection] = None
+        # The one that was tried last.
+        self.connection: Optional[Carrier] = None
+        # A session that the user brought has connections of urllib3's own.
         self.raw: Optional[BaseHTTPResponse] = None
         self.sent = False
-        # Set when the request is on its way, for whoever waits for that; connections of urllib3's own do not tell.
+        # Set when the request is on its way, for the thread that waits for that; connections of urllib3's own do not
+        # tell.
         self.departed: Optional[Event] = None
         self.stopped: Optional[str] = None
         # The response was read to its end, or given up.
@@ -75,24 +91,28 @@ class Exchange:
         self.reason = EXPIRED
         self.pid = os.getpid()
 
-    def carried_by(self, connection: InterruptibleConnection) -> None:
-        """``connection`` now carries this exchange. Called on the sending thread, for each connection that is tried."""
-        with self._lock:
-            self.connection = connection
+    def begin_to_send(self) -> None:
+        """The next byte of the request may reach the server.
+
+        Raises:
+            StoppedBeforeSending: it must not.
+        """
+        if self.stopped is not None:
+            raise StoppedBeforeSending(self.stopped)
+        self.sent = True
 
     def stop(self, reason: str) -> None:
-        """Stop the exchange: whoever is blocked in it fails at once, and finds ``reason`` in ``stopped``."""
+        """Stop the exchange: the thread that is blocked in it fails at once, and finds ``reason`` in ``stopped``."""
         with self._lock:
             if self.stopped is None:
                 self.stopped = reason
-            connection, raw = self.connection, self.raw
         # A forked child shares the socket with its parent: shutting it down would end the parent's stream.
         if self.pid != os.getpid():
             return
+        connection, raw = self.connection, self.raw
         if connection is not None:
             connection.interrupt(self)
         elif raw is not None:
-            # A session that the user brought has connections of urllib3's own.
             try:
                 raw.shutdown()
             except (OSError, ValueError, RuntimeError):
@@ -100,8 +120,8 @@ class Exchange:
 
 
 def shut_down(sock: Optional[socket.socket]) -> None:
-    """End both directions of a socket without closing it, so that whoever is blocked on it wakes up; the TLS layer
-    above it is left alone.
+    """End both directions of a socket without closing it, so that the thread that is blocked on it wakes up; the TLS
+    layer above it is left alone.
     """
     if sock is not None:
         try:
@@ -111,19 +131,14 @@ def shut_down(sock: Optional[socket.socket]) -> None:
 
 
 class Watched(Protocol):
-    """What the watch looks at.
-
-    Attributes:
-        deadline_at: when ``stop`` is called, by ``clock.monotonic``.
-        reason: what it is given.
-        is_patient: whether it is watched to its deadline, as a rule.
-    """
+    """What the watch looks at. When it is ``deadline_at``, by ``monotonic``, it calls ``stop`` with ``reason``."""
 
     deadline_at: float
     reason: str
 
     @property
-    def is_patient(self) -> bool: ...
+    def is_patient(self) -> bool:
+        """Whether it is watched to its deadline, as a rule."""
 
     def stop(self, reason: str) -> None:
         """Must not block, nor raise."""
@@ -139,6 +154,12 @@ class Watch:
     """
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Watch nothing, with no thread and a lock that nobody holds: in a forked child the thread is not there, and a
+        thread that is not there either may hold the lock.
+        """
         # Guards what follows, but for what comes and goes.
         self._condition = Condition()
         self._watched: Dict[int, Watched] = {}
@@ -230,8 +251,7 @@ watch = Watch()
 
 
 def _after_fork_in_child() -> None:
-    # The watch's thread is not in the child, and its lock may be held by a thread that is not there either.
-    watch.__init__()  # type: ignore[misc]  # the same object: other modules hold it by name
+    watch.reset()
     current.exchange = None
 
 

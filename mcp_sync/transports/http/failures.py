@@ -1,4 +1,4 @@
-"""What can go wrong in an exchange, and what it means to our caller: the one table of it.
+"""What can go wrong in an exchange, and which error of ours that is: the one table of it.
 
 Runs on: the thread whose exchange failed.
 """
@@ -9,43 +9,44 @@ import errno
 import http.client
 import socket
 import ssl
-import time
-from email.utils import parsedate_to_datetime
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any, Dict, Optional, Type
+from typing import Any, NoReturn, Optional
 
 import requests
 import urllib3.exceptions
-from requests.structures import CaseInsensitiveDict
 
 from ...concurrency.clock import monotonic
 from ...concurrency.deadline import Deadline
-from ...errors import (
-    AuthorizationError,
-    HTTPStatusError,
-    MCPClientError,
-    MCPClosedError,
-    MCPConnectionError,
-    MCPTimeoutError,
-    RateLimitedError,
-)
+from ...concurrency.signals import from_signal_handler
+from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError
 from ...escape import escape, excerpt
 from ...protocol.urls import public_url
-from .connections import StoppedBeforeSending
-from .exchange import CLOSED, EXPIRED, Exchange
+from .exchange import CLOSED, EXPIRED, Exchange, StoppedBeforeSending
 
-if TYPE_CHECKING:
-    from .response import Response
+__all__ = ["raise_translated", "translate"]
 
-__all__ = ["seconds_of_retry_after", "status_error", "translate"]
 
-_LONGEST_RETRY_AFTER = 3600.0
-# Never in an error: what a log must not hold.
-_SECRET_HEADERS = {"set-cookie", "mcp-session-id", "x-mcp-session-id", "authorization", "proxy-authenticate"}
+def raise_translated(exc: Exception, exchange: Exchange, url: str, deadline: Optional[Deadline] = None) -> NoReturn:
+    """Raise, in an ``except`` clause, the error of ours for what a library has raised (``translate``).
+
+    What is one already, and what a signal handler has raised, comes out as it is. The error does not have the library's
+    exception as its context, whose text may hold the URL's query. Not a context manager: there are two in each call,
+    and that would be six function calls more.
+    """
+    if isinstance(exc, MCPClientError):
+        raise exc
+    raised = from_signal_handler(exc)
+    if raised is not None:
+        raise raised from None
+    error = translate(exc, exchange, url, deadline)
+    try:
+        raise error
+    finally:
+        error.__context__ = None
 
 
 def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[Deadline]) -> MCPClientError:
-    """What an exception of requests, urllib3, http.client, ssl or the socket means to our caller: the one table of it.
+    """The error of ours for an exception of requests, urllib3, http.client, ssl or the socket: the one table of it.
 
     The cause that is chained is the innermost one: the outer ones carry the URL with its query in their text.
     """
@@ -145,8 +146,8 @@ def _too_late(exchange: Exchange, deadline: Optional[Deadline], where: str) -> s
 def _innermost(exc: BaseException) -> BaseException:
     """Unwrap what only repeats its cause.
 
-    What urllib3 had in its hands, the pool with its sockets and the headers with their secrets, is not for whoever
-    keeps the error.
+    Who keeps the error must not keep what urllib3 worked with: the pool with its sockets, and the headers with their
+    secrets.
     """
     for _ in range(8):
         clear_frames(exc.__traceback__)
@@ -165,7 +166,7 @@ def _innermost(exc: BaseException) -> BaseException:
         exc.__dict__.pop("response", None)
         exc.__dict__.pop("pool", None)
         if "url" in exc.__dict__:
-            exc.__dict__["url"] = None  # with its query; whoever pickles the exception looks for the attribute
+            exc.__dict__["url"] = None  # with its query; pickling looks for the attribute
     return exc
 
 
@@ -176,58 +177,3 @@ def _reason(cause: BaseException) -> str:
         return excerpt(cause.strerror)
     text = str(cause)
     return excerpt(text) if text and "://" not in text and "url" not in text else type(cause).__name__
-
-
-def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusError]] = None) -> HTTPStatusError:
-    """The error for a response with an error status; reads an excerpt of its body.
-
-    Parameters:
-        what: what was asked, as the beginning of the message: "opening the stream".
-        kind: the class to raise instead of the one that the status calls for.
-    """
-    status = response.status
-    body = response.excerpt()
-    hint = _HINTS.get(status, "")
-    if kind is None:
-        kind = _KINDS.get(status, HTTPStatusError)
-    # 503 too: a gateway says it of a server that broke off, and a server of a call that its end cut short.
-    outcome = "refused" if status < 500 else "unknown"
-    shown = (item for item in response.headers.items() if item[0].lower() not in _SECRET_HEADERS)
-    headers = {name: response.masked(value) for name, value in shown}
-    return kind(
-        f"{what} was answered with HTTP status {status}"
-        + (f"; {hint}" if hint else "")
-        + (f": {body!r}" if body else ""),
-        status=status,
-        headers=CaseInsensitiveDict(headers),
-        body=body,
-        retry_after=seconds_of_retry_after(response.headers.get("retry-after")),
-        outcome=outcome,
-        server=public_url(response.url),
-    )
-
-
-_KINDS: Dict[int, Type[HTTPStatusError]] = {401: AuthorizationError, 403: AuthorizationError, 429: RateLimitedError}
-_HINTS = {
-    400: "the server does not take this request",
-    401: "the server wants credentials: pass auth=",
-    403: "the server does not allow this: check the credentials and the host name",
-    404: "nothing is there: check the path of the URL",
-    405: "the server does not take this method there: check the path of the URL",
-    429: "the server asks to slow down",
-    503: "the server is not available right now",
-}
-
-
-def seconds_of_retry_after(value: Optional[str]) -> Optional[float]:
-    """Seconds from a Retry-After header, a number or a date (RFC 9110, section 10.2.3), between 0 and an hour."""
-    if value is None:
-        return None
-    text = value.strip()
-    try:
-        seconds = (
-            float(text) if text.isascii() and text.isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
-        )
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)

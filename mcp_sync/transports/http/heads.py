@@ -2,18 +2,19 @@
 
 Runs on: the thread that sends a request and reads its response.
 
-What it buys: http.client writes a head header by header and reads it line by line through the parser of e-mail, which
-together is 80 us of a call. A head of HTTP/1.1 that arrived whole, with plain lines, is cut up here in 10; every other
-one (1xx, HTTP/1.0, folded lines, lone line feeds, heads that come in pieces) is http.client's to read, from its first
-byte.
+What it buys: http.client writes a head header by header, in 26 us, and reads it line by line through the parser of
+e-mail, in 75 (Python 3.13). Here that is 3 and 21, for a head of HTTP/1.1 that arrived whole, with plain lines; every
+other one (1xx, HTTP/1.0, folded lines, lone line feeds, heads that come in pieces) is http.client's to read, from its
+first byte.
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import re
 from typing import Any, Callable, Mapping, Optional, cast
+
+from .private import take_head
 
 __all__ = ["WholeHeadResponse", "write_head"]
 
@@ -63,45 +64,22 @@ class WholeHeadResponse(http.client.HTTPResponse):
         for line in match[3].decode("ascii").split("\r\n")[:-1]:
             name, _, value = line.partition(":")
             message.set_raw(name, value.lstrip(" \t"))
-        self._take(int(match[1]), (match[2] or b"").decode("ascii").strip(), message)
-
-    def _take(self, status: int, reason: str, message: http.client.HTTPMessage) -> None:
-        """What http.client concludes from a head of HTTP/1.1."""
-        this = cast(Any, self)
-        this.code = this.status = status
-        this.reason = reason
-        this.version = 11
-        this.headers = this.msg = message
-        this.chunked = (message.get("transfer-encoding") or "").lower() == "chunked"
-        this.chunk_left = None
-        this.length = None
-        size = message.get("content-length")
-        if size and not this.chunked:
-            with contextlib.suppress(ValueError):
-                length = int(size)
-                this.length = length if length >= 0 else None
-        if status in (204, 304) or this._method == "HEAD":
-            this.length = 0
-        closes = "close" in (message.get("connection") or "").lower()
-        this.will_close = closes or (not this.chunked and this.length is None)
+        take_head(self, int(match[1]), (match[2] or b"").decode("ascii").strip(), message)
 
     def _begin_slowly(self) -> None:
         lines = _LastLine(self.fp)
         self.fp = cast(Any, lines)  # http.client reads the head with readline alone
         try:
-            self._begin_past_interim_responses(lines)
+            super().begin()
+            while 102 <= self.status < 200 and lines.last != b"":
+                # RFC 9110, section 15.2: any number may come before the answer, asked for or not.
+                self.headers = self.msg = cast(Any, None)  # not begun
+                super().begin()
         finally:
             if cast(Any, self.fp) is lines:
                 self.fp = lines.fp
         if lines.last == b"":
             raise http.client.RemoteDisconnected("the connection ended inside the response's head")
-
-    def _begin_past_interim_responses(self, lines: _LastLine) -> None:
-        super().begin()
-        while 102 <= self.status < 200 and lines.last != b"":
-            # RFC 9110, section 15.2: any number may come before the answer, asked for or not.
-            self.headers = self.msg = cast(Any, None)  # not begun
-            super().begin()
 
 
 class _LastLine:

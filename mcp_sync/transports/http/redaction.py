@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Dict, Mapping, Set
+from typing import Callable, Dict, Mapping, Set
 from urllib.parse import parse_qsl, urlsplit
 
 from ...escape import escape
-from .exchange import current
 
 __all__ = ["quiet_urllib3", "without_secrets"]
 
@@ -40,21 +39,27 @@ _PUBLIC = {
 class _WithoutQueries(logging.Filter):
     """Takes the queries out of what is logged while a request of ours is sent; others' records stay as they are."""
 
+    def __init__(self, is_ours: Callable[[], bool]) -> None:
+        super().__init__()
+        self._is_ours = is_ours
+
     def filter(self, record: logging.LogRecord) -> bool:
-        if current.exchange is not None:
+        if self._is_ours():
             record.msg, record.args = escape(_QUERY.sub("?...", record.getMessage())), None
             # The text of the exception would show the URL once more.
             record.exc_info = None
         return True
 
 
-_FILTER = _WithoutQueries()
+def quiet_urllib3(is_ours: Callable[[], bool]) -> None:
+    """Keep the queries of our requests out of urllib3's log.
 
-
-def quiet_urllib3() -> None:
-    """Keep the queries of our requests out of urllib3's log. Idempotent."""
+    Parameters:
+        is_ours: whether this thread is sending a request of ours.
+    """
+    hide = _WithoutQueries(is_ours)
     for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(_FILTER)
+        logging.getLogger(name).addFilter(hide)
 
 
 def without_secrets(text: str, url: str, headers: Mapping[str, str]) -> str:

@@ -1,4 +1,5 @@
-"""An HTTP response, read within bounds: whole or piece by piece, decompressed, under the deadline of its exchange.
+"""An HTTP response, read within bounds: whole or piece by piece, decompressed, under the deadline of its exchange; and
+the error for one with an error status.
 
 Runs on: the thread that sent the request.
 """
@@ -6,19 +7,23 @@ Runs on: the thread that sent the request.
 from __future__ import annotations
 
 import math
-from typing import Callable, Iterator, Mapping, Optional, cast
+import time
+from email.utils import parsedate_to_datetime
+from typing import Callable, Dict, Iterator, Mapping, Optional, Type, cast
 
+from requests.structures import CaseInsensitiveDict
 from urllib3.response import HTTPResponse
 
-from ...concurrency.signals import from_signal_handler
-from ...errors import MCPClientError, MessageTooLargeError
+from ...errors import AuthorizationError, HTTPStatusError, MCPClientError, MCPProtocolError, RateLimitedError
 from ...escape import excerpt
+from ...protocol.urls import public_url
 from .chunked import read_chunks, wire_of
 from .exchange import Exchange, watch
-from .failures import translate
+from .failures import raise_translated
+from .private import original_of
 from .redaction import without_secrets
 
-__all__ = ["Response"]
+__all__ = ["Response", "seconds_of_retry_after", "status_error"]
 
 _PIECE = 65536
 _EXCERPT_BYTES = 4096
@@ -29,12 +34,15 @@ _UNPACKED_TIMES = 100
 # A server that ends a response ends it right after the answer; to open another connection costs less than to wait
 # longer.
 _END_SECONDS = 0.005
+_LONGEST_RETRY_AFTER = 3600.0
+# Never in an error: what a log must not hold.
+_SECRET_HEADERS = {"set-cookie", "mcp-session-id", "x-mcp-session-id", "authorization", "proxy-authenticate"}
 
 
 class Response:
     """An HTTP response whose body is read on the thread that sent the request, under the deadline of its exchange."""
 
-    __slots__ = ("_ended", "_raw", "_read", "_sent", "exchange", "headers", "status", "url")
+    __slots__ = ("_ended", "_raw", "_read", "_sent", "content_type", "exchange", "headers", "status", "url")
 
     def __init__(
         self,
@@ -53,11 +61,8 @@ class Response:
         self.headers = raw.headers
         self.status = raw.status
         self.url = url
-
-    @property
-    def content_type(self) -> str:
-        """The media type alone, in lower case; "" where there is none."""
-        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+        # The media type alone, in lower case; "" where there is none.
+        self.content_type = raw.headers.get("content-type", "").split(";")[0].strip().lower()
 
     def unbound(self) -> None:
         """Lift the deadline: from now on the stream may be silent for as long as it likes."""
@@ -72,39 +77,32 @@ class Response:
         self._set_timeout(_END_SECONDS)
 
     def _set_timeout(self, seconds: Optional[float]) -> None:
-        raw = self._raw
-        if self.exchange.connection is not None:
-            self.exchange.connection.set_timeout(self.exchange, seconds)
-            return
-        sock = None if raw is None else getattr(raw.connection, "sock", None)
-        if sock is not None:
-            sock.settimeout(seconds)
+        raw, connection = self._raw, self.exchange.connection
+        if connection is not None:
+            connection.set_timeout(self.exchange, seconds)
+        elif raw is not None:
+            sock = getattr(raw.connection, "sock", None)  # a connection of urllib3's own
+            if sock is not None:
+                sock.settimeout(seconds)
 
     def read(self, limit: int) -> bytes:
         """The whole body, decompressed.
 
         Raises:
-            MessageTooLargeError: it is longer than ``limit`` bytes.
+            MCPProtocolError: it is longer than ``limit`` bytes.
             MCPConnectionError, MCPTimeoutError, MCPClosedError: it did not come whole.
         """
-        error: Optional[MCPClientError] = None
         try:
             return self._read_whole(limit)
-        except MCPClientError:
-            raise
-        except Exception as exc:  # noqa: BLE001  # translate() knows what to make of it
-            raised = from_signal_handler(exc)
-            if raised is not None:
-                raise raised from None
-            error = translate(exc, self.exchange, self.url, None)
-        raise error
+        except Exception as exc:  # noqa: BLE001  # whatever it is, there is an error for it
+            raise_translated(exc, self.exchange, self.url)
 
     def _read_whole(self, limit: int) -> bytes:
-        raw = self._opened()
+        raw = cast(HTTPResponse, self._raw)  # a response is read before it is closed
         length = raw.length_remaining
         packed = "content-encoding" in self.headers
         if length is not None and length <= limit and not packed:
-            original = raw._original_response
+            original = original_of(raw)
             if original is None or not length or original.length != length:
                 return raw.read(decode_content=False)
             # A third of what urllib3's own read costs, which buffers and decodes.
@@ -115,11 +113,11 @@ class Response:
         for part in self._pieces():
             size += len(part)
             if size > limit:
-                raise MessageTooLargeError(
+                raise MCPProtocolError(
                     f"the server's answer is over the limit of {limit} bytes (max_message_bytes)", outcome="unknown"
                 )
             if packed and size > _UNPACKED_BYTES and size > _UNPACKED_TIMES * raw.tell():
-                raise MessageTooLargeError(
+                raise MCPProtocolError(
                     f"the server's compressed answer is over the limit: it unpacks to more than {_UNPACKED_TIMES} "
                     "times its size",
                     outcome="unknown",
@@ -132,24 +130,13 @@ class Response:
 
         Ends where the body ends; a connection that breaks raises MCPConnectionError.
         """
-        error: Optional[MCPClientError] = None
         try:
             yield from self._pieces()
-        except MCPClientError:
-            raise
-        except Exception as exc:  # noqa: BLE001  # translate() knows what to make of it
-            raised = from_signal_handler(exc)
-            if raised is not None:
-                raise raised from None
-            error = translate(exc, self.exchange, self.url, None)
-        if error is not None:
-            raise error
-
-    def _opened(self) -> HTTPResponse:
-        return cast(HTTPResponse, self._raw)  # a response is read before it is closed
+        except Exception as exc:  # noqa: BLE001  # whatever it is, there is an error for it
+            raise_translated(exc, self.exchange, self.url)
 
     def _pieces(self) -> Iterator[bytes]:
-        raw = self._opened()
+        raw = cast(HTTPResponse, self._raw)  # a response is read before it is closed
         encoded = "content-encoding" in self.headers
         if raw.chunked and not encoded and wire_of(raw) is not None:
             yield from read_chunks(raw)
@@ -199,5 +186,60 @@ class Response:
                 pass
         if raw.connection is not None:
             raw.close()
-        raw.release_conn()
+            raw.release_conn()
         self._ended(self.exchange)
+
+
+def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusError]] = None) -> HTTPStatusError:
+    """The error for a response with an error status; reads an excerpt of its body.
+
+    Parameters:
+        what: what was asked, as the beginning of the message: "opening the stream".
+        kind: the class to raise instead of the one that the status calls for.
+    """
+    status = response.status
+    body = response.excerpt()
+    hint = _HINTS.get(status, "")
+    if kind is None:
+        kind = _KINDS.get(status, HTTPStatusError)
+    # 503 too: a gateway says it of a server that broke off, and a server of a call that its end cut short.
+    outcome = "refused" if status < 500 else "unknown"
+    shown = (item for item in response.headers.items() if item[0].lower() not in _SECRET_HEADERS)
+    headers = {name: response.masked(value) for name, value in shown}
+    return kind(
+        f"{what} was answered with HTTP status {status}"
+        + (f"; {hint}" if hint else "")
+        + (f": {body!r}" if body else ""),
+        status=status,
+        headers=CaseInsensitiveDict(headers),
+        body=body,
+        retry_after=seconds_of_retry_after(response.headers.get("retry-after")),
+        outcome=outcome,
+        server=public_url(response.url),
+    )
+
+
+_KINDS: Dict[int, Type[HTTPStatusError]] = {401: AuthorizationError, 403: AuthorizationError, 429: RateLimitedError}
+_HINTS = {
+    400: "the server does not take this request",
+    401: "the server wants credentials: pass auth=",
+    403: "the server does not allow this: check the credentials and the host name",
+    404: "nothing is there: check the path of the URL",
+    405: "the server does not take this method there: check the path of the URL",
+    429: "the server asks to slow down",
+    503: "the server is not available right now",
+}
+
+
+def seconds_of_retry_after(value: Optional[str]) -> Optional[float]:
+    """Seconds from a Retry-After header, a number or a date (RFC 9110, section 10.2.3), between 0 and an hour."""
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        seconds = (
+            float(text) if text.isascii() and text.isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
+        )
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)

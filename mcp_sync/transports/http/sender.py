@@ -1,12 +1,11 @@
-"""What the HTTP bindings share: sending a request under a deadline, reading its answer within bounds, and the table of
-what can go wrong.
+"""Sending HTTP requests to one server, each under a deadline.
 
-Runs on: the calling thread; ``HTTP.interrupt`` on any.
+Runs on: the calling thread; ``Sender.interrupt`` on any.
 
 Three ways lead out. A plain request goes straight to the connection pool of requests' adapter, prepared once: that
 saves two thirds of what ``Session.request`` costs, which looks up proxies and netrc anew for each call. A request with
 an auth object, or on a session that the user brought, goes through ``requests.Session.send`` with all its hooks; a
-long-lived stream through requests' adapter. All end in the same urllib3 response.
+long-lived stream, and what goes through a proxy, through requests' adapter. All end in the same urllib3 response.
 
 A session of our own is made when the first request goes through it, and a jar for cookies when the first one comes:
 most clients need neither, and each session comes with two adapters that are replaced at once.
@@ -16,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Set, Tuple, TypeVar, Union, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -26,33 +25,36 @@ from urllib3.response import HTTPResponse
 
 from ..._version import __version__
 from ...concurrency.deadline import Deadline
-from ...concurrency.signals import from_signal_handler
 from ...config import MCPClientConfig, check_header
-from ...errors import (
-    MCPClientError,
-    MCPClosedError,
-    MCPConnectionError,
-    MCPTimeoutError,
-    MCPUsageError,
-)
+from ...errors import MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
 from ...protocol.urls import public_url, resolve_redirect, without_user_info
-from .connections import Adapter, make_interruptible
 from .credentials import AsGiven, Cookies, read_auth
-from .direct import Route
 from .exchange import CLOSED, Exchange, current, watch
-from .failures import translate
+from .failures import raise_translated
+from .pools import Adapter, Route, make_interruptible
 from .response import Response
 
-__all__ = ["HTTP", "Headers"]
+__all__ = ["HTTPRequest", "Headers", "Sender"]
 
 _T = TypeVar("_T")
 Headers = Union[Mapping[str, str], Callable[[], Mapping[str, str]]]
 
+# Headers that say how a request is framed or where it goes: urllib3 knows what to do about them.
+_FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
 _REDIRECTS = 5
 _REMEMBERED = 256
 
 
-class HTTP:
+class HTTPRequest(NamedTuple):
+    """What is to be sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Optional[bytes] = None
+
+
+class Sender:
     """Sends requests to one server.
 
     Parameters:
@@ -76,8 +78,8 @@ class HTTP:
     ) -> None:
         self._config = config
         self._headers = headers
-        # An exchange is in the set from before it is sent until it is finished. No lock: who sends enters it and then
-        # looks whether this is closed, and who closes says so and then looks at the set, so one of them sees the other.
+        # An exchange is in the set from before it is sent until it is finished. No lock: ``send`` enters it and then
+        # looks whether this is closed, ``interrupt`` closes it and then looks at the set: one of them sees the other.
         self._under_way: Set[Exchange] = set()
         self._closed = False
         # Same-origin redirects that were followed once, so that they cost one request and not one for each call.
@@ -109,7 +111,7 @@ class HTTP:
         for scheme in ("http://", "https://"):
             session.mount(scheme, cast(Adapter, self._adapter))
         session.headers.clear()
-        session.cookies = self._cookies.jar
+        session.cookies = self._cookies.make_jar()
         # The environment has been asked already, and must not be asked again for each request.
         session.trust_env = False
         # One step of the interpreter: of two threads that come here at once, both get the same.
@@ -120,10 +122,7 @@ class HTTP:
 
     def send(
         self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Optional[bytes],
+        request: HTTPRequest,
         deadline: Deadline,
         *,
         exchange: Optional[Exchange] = None,
@@ -143,90 +142,71 @@ class HTTP:
         Raises:
             MCPConnectionError, MCPTimeoutError, MCPClosedError: no response came.
         """
-        target = self._moved.get(url, url)
-        if "@" in target:
-            target = without_user_info(target)  # it was made a header, and requests would make it one in its own way
+        asked = request.url
+        url = self._moved.get(asked, asked)
+        if "@" in url:
+            url = without_user_info(url)  # it was made a header, and requests would make it one in its own way
+        exchange = Exchange(deadline.at) if exchange is None else exchange
         for _ in range(_REDIRECTS + 1):
-            exchange = Exchange(deadline.at) if exchange is None else exchange
+            if url != request.url:
+                request = request._replace(url=url)
             self._begin(exchange, deadline, farewell)
-            response = self._send_once(method, target, headers, body, deadline, exchange, streaming)
+            response = self._attempt(request, deadline, exchange, streaming)
             location = response.headers.get("location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 return response
             response.close()
-            there = resolve_redirect(target, location)
-            if method != "GET" and response.status not in (307, 308):
+            url = resolve_redirect(url, location)
+            if request.method != "GET" and response.status not in (307, 308):
                 raise MCPConnectionError(
-                    f"the server redirects with status {response.status}, which would turn {method} into GET; use the "
-                    f"URL it names: {public_url(there)}",
+                    f"the server redirects with status {response.status}, which would turn {request.method} into GET; "
+                    f"use the URL it names: {public_url(url)}",
                     outcome="refused",
                 )
-            target = there
             if response.status in (307, 308):
-                _remember(self._moved, url, there)
+                _remember(self._moved, asked, url)
         raise MCPConnectionError(f"the server redirects in a circle ({_REDIRECTS} times)", outcome="not_sent")
 
-    def _send_once(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: Optional[bytes],
-        deadline: Deadline,
-        exchange: Exchange,
-        streaming: bool,
-    ) -> Response:
-        error: Optional[MCPClientError] = None
+    def _attempt(self, request: HTTPRequest, deadline: Deadline, exchange: Exchange, streaming: bool) -> Response:
+        """Send the request once, to where it says."""
+        response: Optional[Response] = None
         # That of a request whose thread a signal handler has interrupted, to send this one.
         outer = current.exchange
+        method, url, headers, body = request
         try:
             remaining = deadline.remaining
             if remaining <= 0:
                 raise MCPTimeoutError(
                     f"the {deadline.timeout:g} s of this call were over before it was sent", outcome="not_sent"
                 )
-            merged = _merged(self._base, self._asked_headers(), headers)
+            merged = _merged(self._base, {} if self._headers is None else self._asked_headers(), headers)
             timeouts = (min(remaining, self._config.connect_timeout), remaining)
             current.exchange = exchange
             if self._auth is not None or self._brought is not None:
                 raw = self._through_session(method, url, merged, body, timeouts)
-            elif streaming:
-                raw = self._through_adapter(method, url, merged, body, timeouts)
             else:
-                raw = self._through_pool(method, url, merged, body, timeouts)
+                if self._cookies.jar is not None:
+                    self._cookies.add(method, url, merged)
+                route = None if streaming else self._routes.get(url) or self._find_route(url)
+                if route is None or not _FRAMING.isdisjoint(map(str.lower, merged)):
+                    raw = self._through_adapter(method, url, merged, body, timeouts)
+                else:
+                    raw = route.send(method, merged, body, timeouts)
+                if "set-cookie" in raw.headers:
+                    self._cookies.keep(method, url, raw)
             exchange.raw = raw
-            return Response(exchange, raw, url, merged, self._end)
-        except MCPClientError:
-            self._end(exchange)
-            raise
-        except BaseException as exc:
-            self._end(exchange)
-            raised = from_signal_handler(exc)
-            if raised is not None:
-                raise raised from None
-            if not isinstance(exc, Exception):
-                raise
-            if self._brought is not None and exchange.connection is None:
-                exchange.sent = True  # connections of urllib3's own do not tell, and a call must not go out twice
-            error = translate(exc, exchange, url, deadline)
+            response = Response(exchange, raw, url, merged, self._end)
+            return response
+        except Exception as exc:  # noqa: BLE001  # whatever it is, there is an error for it
+            raise_translated(exc, exchange, url, deadline)
         finally:
             current.exchange = outer
-        # Outside of the handler, so that no library's text, which may hold the URL's query, hangs on as the context.
-        raise error
-
-    def _through_pool(
-        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
-    ) -> HTTPResponse:
-        route = self._routes.get(url) or self._find_route(url)
-        self._cookies.add(method, url, headers)
-        raw = route.exchange(method, headers, body, timeouts)
-        self._cookies.keep(method, url, raw)
-        return raw
+            if response is None:
+                self._end(exchange)
 
     def _through_adapter(
         self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
     ) -> HTTPResponse:
-        self._cookies.add(method, url, headers)
         response = cast(Adapter, self._adapter).send(
             requests.Request(method, url, headers=headers, data=body).prepare(),
             stream=True,
@@ -235,17 +215,17 @@ class HTTP:
             cert=self._cert,
             proxies=self._proxies,
         )
-        self._cookies.keep(method, url, cast(HTTPResponse, response.raw))
         return cast(HTTPResponse, response.raw)
 
-    def _find_route(self, url: str) -> Route:
+    def _find_route(self, url: str) -> Optional[Route]:
         prepared = requests.PreparedRequest()
         prepared.prepare_url(url, None)
         adapter: Any = self._adapter
         pool = adapter.get_connection_with_tls_context(prepared, self._verify, proxies=self._proxies, cert=self._cert)
         adapter.cert_verify(pool, url, self._verify, self._cert)
-        found = Route.to(str(prepared.url), pool, adapter.request_url(prepared, self._proxies))
-        _remember(self._routes, url, found)
+        found: Optional[Route] = adapter.route(str(prepared.url), adapter.request_url(prepared, self._proxies), pool)
+        if found is not None:
+            _remember(self._routes, url, found)
         return found
 
     def _through_session(
@@ -259,28 +239,31 @@ class HTTP:
         if self._brought is not None:
             make_interruptible(session.get_adapter(url), prepared, self._verify, self._proxies, self._cert)
         headers.update(cast(Any, prepared.headers))  # what was sent, the auth's own included, is what must not be shown
-        response = session.send(
-            prepared,
-            stream=True,
-            timeout=cast(Any, Timeout(connect=timeouts[0], read=timeouts[1])),
-            allow_redirects=False,
-            verify=self._verify,
-            cert=self._cert,
-            proxies=self._proxies,
-        )
+        try:
+            response = session.send(
+                prepared,
+                stream=True,
+                timeout=cast(Any, Timeout(connect=timeouts[0], read=timeouts[1])),
+                allow_redirects=False,
+                verify=self._verify,
+                cert=self._cert,
+                proxies=self._proxies,
+            )
+        except Exception:
+            exchange = current.exchange
+            if self._brought is not None and exchange is not None and exchange.connection is None:
+                exchange.sent = True  # connections of urllib3's own do not tell, and a call must not go out twice
+            raise
         return cast(HTTPResponse, response.raw)
 
     def _asked_headers(self) -> Mapping[str, str]:
-        given = self._headers
-        if given is None:
-            return {}
-        headers = given() if callable(given) else given
+        headers: Any = self._headers() if callable(self._headers) else self._headers
         try:
             for name, value in headers.items():
                 check_header(name, value)
         except (ValueError, AttributeError) as exc:
             raise MCPUsageError(f"headers= gave what cannot be sent: {exc}", outcome="not_sent") from None
-        return headers
+        return cast(Mapping[str, str], headers)
 
     # The exchanges under way
 
@@ -302,9 +285,6 @@ class HTTP:
 
     def _end(self, exchange: Exchange) -> None:
         watch.discard(exchange)
-        connection = exchange.connection
-        if connection is not None:
-            connection.used()
         exchange.over = True
         exchange.raw = None  # it would keep the pool of a session that the user brought, and its sockets with it
         self._under_way.discard(exchange)
@@ -335,9 +315,9 @@ class HTTP:
             session.cookies = session.cookies.copy()  # its lock may be held by a thread that is not here
 
     def close(self) -> None:
-        """Close the idle connections. Whoever reads a response closes that one."""
+        """Close the idle connections. The thread that reads a response closes that one."""
         self.interrupt()
-        # Whoever was interrupted before it could read or close is not there any more: nothing else holds those.
+        # A caller that was interrupted before it could read or close is not there any more: nothing else holds those.
         for exchange in self._under_way.copy():
             watch.discard(exchange)
             exchange.connection = exchange.raw = None

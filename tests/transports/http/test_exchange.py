@@ -30,7 +30,7 @@ class Recording:
 def exchange(seconds: float) -> tuple[Exchange, threading.Event]:
     made = Exchange(time.monotonic() + seconds)
     connection: Any = Recording()
-    made.carried_by(connection)
+    made.connection = connection
     return made, connection.interrupted
 
 

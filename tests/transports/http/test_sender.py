@@ -36,29 +36,29 @@ from mcp_sync import (
     MCPUsageError,
 )
 from mcp_sync.concurrency.deadline import Deadline
-from mcp_sync.transports.http import connections
+from mcp_sync.transports.http import connections, pools
 from mcp_sync.transports.http.exchange import ANSWERED, CLOSED, EXPIRED, Exchange, watch
 from mcp_sync.transports.http.failures import translate
-from mcp_sync.transports.http.sender import HTTP
+from mcp_sync.transports.http.sender import HTTPRequest, Sender
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, FaultServer, hold, status
 
-MakeHTTP = Callable[..., HTTP]
+MakeSender = Callable[..., Sender]
 
 
 @pytest.fixture
-def make_http(server: FaultServer) -> Iterator[MakeHTTP]:
+def make_sender(server: FaultServer) -> Iterator[MakeSender]:
     """Makes what sends requests to ``server``."""
-    made: list[HTTP] = []
+    made: list[Sender] = []
 
-    def make(**given: Any) -> HTTP:
+    def make(**given: Any) -> Sender:
         live = {name: given.pop(name) for name in ("auth", "headers", "session") if name in given}
-        made.append(HTTP(MCPClientConfig(**given), server.url + "/x", **live))
+        made.append(Sender(MCPClientConfig(**given), server.url + "/x", **live))
         return made[-1]
 
     yield make
-    for http_ in made:
-        http_.close()
+    for sender in made:
+        sender.close()
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def answering(server: FaultServer) -> FaultServer:
     return server
 
 
-def fetch(http_: HTTP, url: str, method: str = "POST", body: bytes = b"{}", timeout: float = LONG) -> bytes:
-    response = http_.send(method, url, {}, body if method == "POST" else None, Deadline(timeout))
+def fetch(sender: Sender, url: str, method: str = "POST", body: bytes = b"{}", timeout: float = LONG) -> bytes:
+    response = sender.send(HTTPRequest(method, url, {}, body if method == "POST" else None), Deadline(timeout))
     try:
         return response.read(1_000_000)
     finally:
@@ -81,106 +81,143 @@ def fetch(http_: HTTP, url: str, method: str = "POST", body: bytes = b"{}", time
 # Connections
 
 
-def test_one_connection_is_used_again_and_again(answering: FaultServer, make_http: MakeHTTP) -> None:
-    http_ = make_http()
+def test_one_connection_is_used_again_and_again(answering: FaultServer, make_sender: MakeSender) -> None:
+    sender = make_sender()
     for _ in range(10):
-        assert fetch(http_, answering.url + "/x") == b"POST"
+        assert fetch(sender, answering.url + "/x") == b"POST"
     assert answering.connections == 1
 
 
-def test_head_and_body_leave_together(answering: FaultServer, make_http: MakeHTTP) -> None:
-    """Two packets would wait for each other where the server does not switch Nagle's delay off."""
+def test_head_and_body_leave_together(answering: FaultServer, make_sender: MakeSender) -> None:
     sent: list[int] = []
-    real = urllib3.connection.HTTPConnection.send
+    real = socket.socket.sendall
+    here = threading.get_ident()
 
-    def send(self: Any, data: Any) -> None:
-        sent.append(len(data))
+    def sendall(self: socket.socket, data: Any) -> None:
+        if threading.get_ident() == here:  # the server's is the same class
+            sent.append(len(data))
         real(self, data)
 
-    http_ = make_http()
+    sender = make_sender()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(urllib3.connection.HTTPConnection, "send", send)
-        fetch(http_, answering.url + "/x", body=b"x" * 1000)
+        patch.setattr(socket.socket, "sendall", sendall)
+        fetch(sender, answering.url + "/x", body=b"x" * 1000)
     assert len(sent) == 1
+    assert sent[0] > 1000
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 131072, 131073, 1_000_000])
-def test_a_body_of_any_size_arrives_whole(size: int, answering: FaultServer, make_http: MakeHTTP) -> None:
+def test_a_body_of_any_size_arrives_whole(size: int, answering: FaultServer, make_sender: MakeSender) -> None:
     body = bytes(range(256)) * (size // 256 + 1)
-    fetch(make_http(), answering.url + "/x", body=body[:size])
+    fetch(make_sender(), answering.url + "/x", body=body[:size])
     assert answering.requests[0].body == body[:size]
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(
-    answering: FaultServer, make_http: MakeHTTP, monkeypatch: pytest.MonkeyPatch
+    answering: FaultServer, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    http_ = make_http()
-    fetch(http_, answering.url + "/x")
+    sender = make_sender()
+    fetch(sender, answering.url + "/x")
     monkeypatch.setattr(connections, "_IDLE_SECONDS", 0.0)
-    fetch(http_, answering.url + "/x")
+    fetch(sender, answering.url + "/x")
     assert answering.connections == 2
 
 
 def test_a_response_that_was_not_read_to_its_end_costs_its_connection_and_no_other(
-    answering: FaultServer, make_http: MakeHTTP
+    answering: FaultServer, make_sender: MakeSender
 ) -> None:
-    http_ = make_http()
+    sender = make_sender()
     answering.instead(lambda request: request.path == "/big", status(200, b"x" * 100_000), ALWAYS)
-    response = http_.send("GET", answering.url + "/big", {}, None, Deadline(LONG))
+    response = sender.send(HTTPRequest("GET", answering.url + "/big", {}), Deadline(LONG))
     next(response.chunks())
     response.close()
     response.close()
-    assert fetch(http_, answering.url + "/x") == b"POST"
+    assert fetch(sender, answering.url + "/x") == b"POST"
 
 
-def test_close_closes_idle_connections_at_once(answering: FaultServer, make_http: MakeHTTP) -> None:
-    http_ = make_http()
-    fetch(http_, answering.url + "/x")
-    http_.close()
-    http_.close()
+def test_close_closes_idle_connections_at_once(answering: FaultServer, make_sender: MakeSender) -> None:
+    sender = make_sender()
+    fetch(sender, answering.url + "/x")
+    sender.close()
+    sender.close()
     answering.wait_until(lambda: not answering._wires, "the connection is closed")
     with pytest.raises(MCPClosedError) as caught:
-        fetch(http_, answering.url + "/x")
+        fetch(sender, answering.url + "/x")
     assert caught.value.outcome == "not_sent"
 
 
-def test_a_session_that_the_user_brought_is_used_and_left_open(answering: FaultServer, make_http: MakeHTTP) -> None:
+def test_a_session_that_the_user_brought_is_used_and_left_open(answering: FaultServer, make_sender: MakeSender) -> None:
     with requests.Session() as session:
         session.headers["X-Mine"] = "1"
-        http_ = make_http(session=session)
-        fetch(http_, answering.url + "/x")
-        http_.close()
+        sender = make_sender(session=session)
+        fetch(sender, answering.url + "/x")
+        sender.close()
         assert session.post(answering.url + "/x").status_code == 200
     assert [request.headers["x-mine"] for request in answering.requests] == ["1", "1"]
 
 
 def test_an_interrupt_never_hits_the_request_that_got_the_connection_next(
-    answering: FaultServer, make_http: MakeHTTP
+    answering: FaultServer, make_sender: MakeSender
 ) -> None:
-    http_ = make_http()
+    sender = make_sender()
     first = Exchange(0.0)
-    response = http_.send("POST", answering.url + "/x", {}, b"1", Deadline(LONG), exchange=first)
+    response = sender.send(HTTPRequest("POST", answering.url + "/x", {}, b"1"), Deadline(LONG), exchange=first)
     response.read(100)
     response.close()
-    second = http_.send("POST", answering.url + "/x", {}, b"2", Deadline(LONG))
+    second = sender.send(HTTPRequest("POST", answering.url + "/x", {}, b"2"), Deadline(LONG))
     first.stop(CLOSED)
     assert second.read(100) == b"POST"
     second.close()
     assert answering.connections == 1
 
 
+def test_what_stops_a_finished_request_never_hits_the_connection_that_the_next_one_has_chosen(
+    answering: FaultServer, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = make_sender()
+    first = Exchange(0.0)
+    response = sender.send(HTTPRequest("POST", answering.url + "/x", {}, b"1"), Deadline(LONG), exchange=first)
+    response.read(100)
+    take = pools.Pool.take
+
+    def take_and_stop(pool: pools.Pool) -> Any:
+        connection = take(pool)  # it was looked at, and found good
+        first.stop(ANSWERED)
+        return connection
+
+    monkeypatch.setattr(pools.Pool, "take", take_and_stop)
+    assert fetch(sender, answering.url + "/x") == b"POST"
+    response.hasten()  # nor does what bounds the rest of the former
+    response.close()
+    assert fetch(sender, answering.url + "/x") == b"POST"
+    assert answering.connections == 1
+
+
+def test_a_connection_that_was_shut_down_is_not_used_again(answering: FaultServer, make_sender: MakeSender) -> None:
+    sender = make_sender()
+    stopped = Exchange(0.0)
+    response = sender.send(HTTPRequest("POST", answering.url + "/x", {}, b"1"), Deadline(LONG), exchange=stopped)
+    stopped.stop(ANSWERED)  # the answer has come, and is in the buffer
+    assert response.read(100) == b"POST"
+    response.close()
+    assert fetch(sender, answering.url + "/x") == b"POST"
+    assert answering.connections == 2
+
+
 def test_an_exchange_that_was_stopped_before_it_was_sent_sends_nothing(
-    answering: FaultServer, make_http: MakeHTTP
+    answering: FaultServer, make_sender: MakeSender
 ) -> None:
     exchange = Exchange(0.0)
     exchange.stop(CLOSED)
     with pytest.raises(MCPClosedError) as caught:
-        make_http().send("POST", answering.url + "/x", {}, b"1", Deadline(LONG), exchange=exchange)
+        make_sender().send(HTTPRequest("POST", answering.url + "/x", {}, b"1"), Deadline(LONG), exchange=exchange)
     assert caught.value.outcome == "not_sent"
     assert answering.requests == []
 
 
-def test_stopping_frees_who_waits_for_the_head_and_who_reads_the_body(server: FaultServer, make_http: MakeHTTP) -> None:
+def test_stopping_frees_who_waits_for_the_head_and_who_reads_the_body(
+    server: FaultServer, make_sender: MakeSender
+) -> None:
     def half(wire: Any, request: Any) -> None:
         wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345")
         wire.hold()
@@ -188,12 +225,12 @@ def test_stopping_frees_who_waits_for_the_head_and_who_reads_the_body(server: Fa
     server.instead(lambda request: request.path == "/head", hold)
     server.instead(lambda request: request.path == "/body", half)
     for path in ("/head", "/body"):
-        http_ = make_http()
+        sender = make_sender()
         failures: list[BaseException] = []
 
-        def run(http_: HTTP = http_, path: str = path, failures: list[BaseException] = failures) -> None:
+        def run(sender: Sender = sender, path: str = path, failures: list[BaseException] = failures) -> None:
             try:
-                fetch(http_, server.url + path)
+                fetch(sender, server.url + path)
             except MCPClientError as exc:
                 failures.append(exc)
 
@@ -201,14 +238,14 @@ def test_stopping_frees_who_waits_for_the_head_and_who_reads_the_body(server: Fa
         thread.start()
         server.wait_until(lambda path=path: any(request.path == path for request in server.requests))  # type: ignore[misc]
         with within():
-            http_.interrupt()
+            sender.interrupt()
             thread.join(10)
         assert [type(failure) for failure in failures] == [MCPClosedError]
 
 
 @pytest.mark.parametrize("answers", ["nothing", "half a head", "half a body"])
 def test_a_call_ends_where_no_other_thread_runs(
-    answers: str, server: FaultServer, make_http: MakeHTTP, monkeypatch: pytest.MonkeyPatch
+    answers: str, server: FaultServer, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As under uWSGI without threads: the watch, which stops an exchange at its deadline, is not there."""
 
@@ -227,17 +264,17 @@ def test_a_call_ends_where_no_other_thread_runs(
     server.instead("POST", answer)
     monkeypatch.setattr(watch, "add", watch_in_vain)
     with within(), pytest.raises(MCPTimeoutError, match="no answer"):
-        fetch(make_http(), server.url + "/x", timeout=0.2)
+        fetch(make_sender(), server.url + "/x", timeout=0.2)
 
 
 def test_more_threads_than_the_pool_holds_are_served_all_the_same(
-    answering: FaultServer, make_http: MakeHTTP, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    answering: FaultServer, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connections, "_POOL_SIZE", 2)
-    http_ = make_http()
+    monkeypatch.setattr(pools, "_POOL_SIZE", 2)
+    sender = make_sender()
     done: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: done.extend(fetch(http_, answering.url + "/x") for _ in range(5)))
+        threading.Thread(target=lambda: done.extend(fetch(sender, answering.url + "/x") for _ in range(5)))
         for _ in range(10)
     ]
     for thread in threads:
@@ -245,7 +282,7 @@ def test_more_threads_than_the_pool_holds_are_served_all_the_same(
     for thread in threads:
         thread.join(20)
     assert done == [b"POST"] * 50
-    ((pool, *_),) = http_._routes.values()
+    ((pool, *_),) = sender._routes.values()
     assert 1 <= sum(connection is not None for connection in pool.pool.queue) <= 2
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
@@ -253,28 +290,28 @@ def test_more_threads_than_the_pool_holds_are_served_all_the_same(
 # What goes out
 
 
-def test_later_headers_win_over_earlier_ones(answering: FaultServer, make_http: MakeHTTP) -> None:
-    http_ = make_http(default_headers={"X-A": "config", "X-B": "config"}, headers={"X-B": "option"})
-    http_.send("GET", answering.url + "/x", {"X-C": "call"}, None, Deadline(LONG)).close()
+def test_later_headers_win_over_earlier_ones(answering: FaultServer, make_sender: MakeSender) -> None:
+    sender = make_sender(default_headers={"X-A": "config", "X-B": "config"}, headers={"X-B": "option"})
+    sender.send(HTTPRequest("GET", answering.url + "/x", {"X-C": "call"}), Deadline(LONG)).close()
     headers = answering.requests[0].headers
     assert (headers["x-a"], headers["x-b"], headers["x-c"]) == ("config", "option", "call")
     assert headers["user-agent"].startswith("mcp-sync/")
     assert headers["accept-encoding"] == "identity"
 
 
-def test_a_bearer_token_with_a_line_break_is_a_usage_error_that_does_not_show_it(make_http: MakeHTTP) -> None:
+def test_a_bearer_token_with_a_line_break_is_a_usage_error_that_does_not_show_it(make_sender: MakeSender) -> None:
     with pytest.raises(MCPUsageError) as caught:
-        make_http(auth="secret\r\nX-Injected: 1")
+        make_sender(auth="secret\r\nX-Injected: 1")
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("auth", [7, object(), ["a", "b"], {"a": "b"}])
-def test_what_is_no_auth_is_a_usage_error(auth: Any, make_http: MakeHTTP) -> None:
+def test_what_is_no_auth_is_a_usage_error(auth: Any, make_sender: MakeSender) -> None:
     with pytest.raises(MCPUsageError, match="auth must be"):
-        make_http(auth=auth)
+        make_sender(auth=auth)
 
 
-def test_an_auth_that_answers_a_challenge_is_given_the_chance(server: FaultServer, make_http: MakeHTTP) -> None:
+def test_an_auth_that_answers_a_challenge_is_given_the_chance(server: FaultServer, make_sender: MakeSender) -> None:
     def challenge(wire: Any, request: Any) -> None:
         if "authorization" in request.headers:
             wire.respond(200, "in")
@@ -282,8 +319,8 @@ def test_an_auth_that_answers_a_challenge_is_given_the_chance(server: FaultServe
             wire.respond(401, "who?", {"www-authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
 
     server.instead(lambda request: request.path == "/x", challenge, ALWAYS)
-    http_ = make_http(auth=requests.auth.HTTPDigestAuth("user", "password"))
-    assert fetch(http_, server.url + "/x") == b"in"
+    sender = make_sender(auth=requests.auth.HTTPDigestAuth("user", "password"))
+    assert fetch(sender, server.url + "/x") == b"in"
 
 
 # What failures are called

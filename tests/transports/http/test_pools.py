@@ -1,4 +1,4 @@
-"""The short way of plain requests: what urllib3's own way would do as well, and what it does not."""
+"""The direct way of plain requests: what urllib3's own way would do as well, and what it does not."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 
 from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.config import MCPClientConfig
-from mcp_sync.transports.http import connections
-from mcp_sync.transports.http.sender import HTTP
+from mcp_sync.transports.http import pools
+from mcp_sync.transports.http.sender import HTTPRequest, Sender
 from tests.support.fault_server import FaultServer
 
 
 @pytest.fixture
-def http(http_server: FaultServer) -> Iterator[HTTP]:
-    made = HTTP(MCPClientConfig(), http_server.mcp_url)
+def sender(http_server: FaultServer) -> Iterator[Sender]:
+    made = Sender(MCPClientConfig(), http_server.mcp_url)
     yield made
     made.close()
 
 
-def exchange(http: HTTP, url: str, method: str = "GET") -> int:
-    response = http.send(method, url, {}, None, Deadline(10))
+def exchange(sender: Sender, url: str, method: str = "GET") -> int:
+    response = sender.send(HTTPRequest(method, url, {}), Deadline(10))
     try:
         response.read(100_000)
         return response.status
@@ -33,11 +33,11 @@ def exchange(http: HTTP, url: str, method: str = "GET") -> int:
 
 
 def test_an_interrupt_while_a_connection_is_given_back_does_not_put_it_there_twice(
-    http: HTTP, http_server: FaultServer
+    sender: Sender, http_server: FaultServer
 ) -> None:
     url = http_server.mcp_url + "/nothing"
-    exchange(http, url)
-    code = connections._Idle.put.__code__
+    exchange(sender, url)
+    code = pools.IdleConnections.put.__code__
 
     def interrupt(frame: FrameType, event: str, argument: Any) -> Any:
         if event == "return":
@@ -49,18 +49,18 @@ def test_an_interrupt_while_a_connection_is_given_back_does_not_put_it_there_twi
     sys.settrace(lambda frame, event, argument: interrupt if frame.f_code is code else None)
     try:
         with pytest.raises(KeyboardInterrupt):
-            exchange(http, url)
+            exchange(sender, url)
     finally:
         sys.settrace(before)
-    idle = list(next(iter(http._routes.values())).pool.pool.queue)
+    idle = list(next(iter(sender._routes.values())).pool.pool.queue)
     kept = [id(connection) for connection in idle if connection is not None]
     assert len(kept) == len(set(kept))
-    assert exchange(http, url) == 404
+    assert exchange(sender, url) == 404
 
 
 @pytest.mark.parametrize(("method", "length"), [("GET", None), ("HEAD", None), ("OPTIONS", None), ("POST", "0")])
 def test_only_what_has_a_body_says_how_long_it_is(
-    http: HTTP, http_server: FaultServer, method: str, length: Optional[str]
+    sender: Sender, http_server: FaultServer, method: str, length: Optional[str]
 ) -> None:
-    exchange(http, http_server.mcp_url + "/nothing", method)
+    exchange(sender, http_server.mcp_url + "/nothing", method)
     assert http_server.requests[-1].headers.get("content-length") == length

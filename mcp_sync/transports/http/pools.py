@@ -1,0 +1,207 @@
+"""requests' adapter over pools of interruptible connections, and the direct way of a plain request through them.
+
+Runs on: the thread that sends a request; a pool gives a connection to one thread at a time.
+
+The direct way takes a connection of urllib3's pool, and nothing of what ``urlopen`` does for retries, redirects and
+bodies of any kind.
+"""
+
+from __future__ import annotations
+
+import queue
+import weakref
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from urllib.parse import urlsplit
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse
+
+from ...concurrency.forks import in_child
+from . import private
+from .connections import InterruptibleConnection, InterruptibleHTTPSConnection, keepalive_options
+from .heads import write_head
+
+__all__ = ["Adapter", "Route", "make_interruptible"]
+
+# As many threads as one client may well have; a connection beyond it is closed after use.
+_POOL_SIZE = 100
+_NO_RETRIES = Retry(False)
+_NO_BODY = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
+
+
+class IdleConnections:
+    """A pool's idle connections, the last one in first out.
+
+    In place of urllib3's queue, whose lock is not re-entrant: a signal handler that calls the client in the middle of
+    ``put`` would wait for itself. That one is also filled with a None for each connection that there may be, which
+    takes a tenth of what connecting does. Here to append and to pop are one step of the interpreter each.
+    """
+
+    __slots__ = ("maxsize", "queue")
+
+    def __init__(self, maxsize: int) -> None:
+        self.maxsize = maxsize
+        self.queue: List[Any] = []
+
+    def put(self, connection: Any, block: bool = False) -> None:
+        if connection is None:
+            return
+        if len(self.queue) >= self.maxsize:
+            raise queue.Full
+        self.queue.append(connection)
+
+    def get(self, block: bool = False, timeout: Optional[float] = None) -> Any:
+        try:
+            return self.queue.pop()
+        except IndexError:
+            raise queue.Empty from None  # for urllib3 to open another
+
+    def forget(self) -> None:
+        """Let go of all, without closing them."""
+        self.queue = []
+
+
+class Pool(private.PoolHooks, HTTPConnectionPool):
+    """Connections to one server."""
+
+    ConnectionCls = InterruptibleConnection
+    QueueCls: Any = IdleConnections
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _pools.add(self)
+
+    def give_back(self, connection: Any) -> None:
+        """Keep a connection for the next request, where there is room."""
+        if connection is None:
+            return
+        idle = self.pool
+        try:
+            if connection.let_go() and idle is not None:
+                idle.put(connection, block=False)
+                while self.pool is None and idle.queue:
+                    idle.get().close()  # the pool was closed meanwhile, and had emptied itself before
+                return
+        except (queue.Full, queue.Empty):
+            pass  # of the former urllib3 would warn: of what no user of ours can change
+        connection.close()
+
+
+class TLSPool(private.TLSPoolHooks, Pool, HTTPSConnectionPool):
+    """The same over TLS. MCPClient has warned, once, of connections without verification."""
+
+    ConnectionCls = InterruptibleHTTPSConnection
+
+
+_POOLS: Any = {"http": Pool, "https": TLSPool}
+_INTERRUPTIBLE = {HTTPConnection: InterruptibleConnection, HTTPSConnection: InterruptibleHTTPSConnection}
+
+
+def make_interruptible(adapter: Any, request: Any, verify: Any, proxies: Any, cert: Any) -> None:
+    """Have the connections that a session of the user's own will open for ``request`` be interruptible.
+
+    Those that it has already stay as they are, and so do those of adapters that are not requests' own.
+    """
+    if isinstance(adapter, HTTPAdapter):
+        pool: Any = adapter.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        pool.ConnectionCls = _INTERRUPTIBLE.get(pool.ConnectionCls, pool.ConnectionCls)
+
+
+class Adapter(HTTPAdapter):
+    """requests' adapter with interruptible connections, and no retries of its own (a retry would send a call twice)."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=4, pool_maxsize=_POOL_SIZE)
+        self.max_retries = _NO_RETRIES
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, socket_options=keepalive_options(), **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
+        manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=keepalive_options(), **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def close(self) -> None:
+        # urllib3 closes a pool's idle connections only when nobody refers to the pool any more.
+        managers: List[PoolManager] = [self.poolmanager, *self.proxy_manager.values()]
+        for manager in managers:
+            for key in manager.pools.keys():  # noqa: SIM118  # not a dict: it cannot be iterated
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
+    @staticmethod
+    def route(url: str, target: str, pool: Any) -> Optional[Route]:
+        """The direct way to ``url``; None where urllib3 has to find out what it is, or a proxy is in between."""
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        default = f":{443 if parts.scheme == 'https' else 80}"
+        host = host[: -len(default)] if host.endswith(default) else host
+        is_plain = host.isascii() and "%" not in host and target.startswith("/") and " " not in target
+        return Route(pool, target, host) if host and is_plain and pool.proxy is None else None
+
+
+class _Answer(private.ReleasedOnce, HTTPResponse):
+    """The response to a request that went the direct way."""
+
+
+class Route(NamedTuple):
+    """The way to one URL: the pool, and what stands in the request line and in the Host header."""
+
+    pool: Any
+    target: str
+    host: str
+
+    def send(
+        self, method: str, headers: Mapping[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
+    ) -> HTTPResponse:
+        """Send one request, and return its response with the body still to be read.
+
+        Parameters:
+            timeouts: for connecting, and for each operation after that, in seconds.
+
+        Raises:
+            OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError: no response came.
+        """
+        size = len(body) if body is not None else (None if method in _NO_BODY else 0)
+        head = write_head(method, self.target, self.host, headers, size)
+        connection = self.pool.take()
+        try:
+            response = connection.transact(method, head, body, timeouts)
+            return _Answer(
+                body=response,
+                headers=HTTPHeaderDict(response.headers.items()),
+                status=response.status,
+                version=response.version,
+                reason=response.reason,
+                preload_content=False,
+                decode_content=False,
+                original_response=response,
+                pool=self.pool,
+                connection=connection,
+                request_method=method,
+                request_url=self.target,
+            )
+        except BaseException:
+            connection.close()
+            raise
+
+
+# What a forked child inherits.
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """Let go of the parent's connections, without a lock, since another thread may have held it."""
+    for pool in list(_pools):
+        idle: Any = pool.pool
+        if idle is not None:
+            idle.forget()  # not a new one: urllib3's finalizer of the pool has this one
+
+
+in_child(_after_fork_in_child)
