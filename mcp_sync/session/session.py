@@ -150,10 +150,15 @@ class Session:
             for messages in incoming:
                 self.dispatcher.route(messages)
 
-    def _post_soon(self, message: Message) -> None:
-        """Send ``message`` off this thread; that it cannot be sent is no error."""
+    def _post_soon(self, message: Message, leaving: Callable[[], None] = lambda: None) -> None:
+        """Send ``message`` off this thread; that it cannot be sent is no error.
+
+        Parameters:
+            leaving: is called right before.
+        """
 
         def post() -> None:
+            leaving()
             try:
                 self._post(message, Deadline(_CANCEL_SECONDS))
             except MCPClientError as exc:
@@ -177,9 +182,9 @@ class Session:
     def _is_busy(self) -> bool:
         return self.dispatcher.waiting > 0
 
-    def _ping_soon(self) -> None:
+    def _ping_soon(self, leaving: Callable[[], None]) -> None:
         """Ping the server, off this thread; that anything comes is enough, so nobody waits for the answer."""
-        self._post_soon(request(self.new_id(), "ping"))
+        self._post_soon(request(self.new_id(), "ping"), leaving)
 
     def _on_silence(self) -> None:
         """The stream is silent although the server was pinged."""

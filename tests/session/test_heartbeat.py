@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from typing import Callable
 
 import pytest
 
@@ -23,13 +24,22 @@ class Stream:
         self.heard_at = -math.inf
         self.is_busy = False
         self.pings = 0
+        self.sends_pings = True
         self.dead = threading.Event()
         self.heartbeat = Heartbeat(interval, lambda: self.heard_at, lambda: self.is_busy, self.ping, self.dead.set)
 
-    def ping(self) -> None:
+    def ping(self, leaving: Callable[[], None]) -> None:
         self.pings += 1
+        if self.sends_pings:
+            leaving()
 
     def let_an_interval_pass(self) -> None:
+        self.heartbeat.stop("")
+
+    def die(self) -> None:
+        """An interval passes without an answer to the ping, and the moment in which it might still be read."""
+        self.heartbeat.stop("")
+        assert not self.dead.is_set()
         self.heartbeat.stop("")
 
 
@@ -44,8 +54,38 @@ def test_a_silent_interval_costs_a_ping_and_a_second_one_the_stream(stream: Stre
     stream.let_an_interval_pass()
     assert stream.pings == 1
     assert not stream.dead.is_set()
-    stream.let_an_interval_pass()
+    stream.die()
     assert stream.pings == 1
+    assert stream.dead.is_set()
+
+
+def test_an_answer_that_is_read_late_is_an_answer(stream: Stream) -> None:
+    """The process was stopped, or busy: the interval is over before the reader has run."""
+    stream.let_an_interval_pass()
+    stream.let_an_interval_pass()
+    # It came right after the ping; by the clock, the interval since then is over as well.
+    stream.heard_at = time.monotonic() - 100.0
+    stream.let_an_interval_pass()
+    assert not stream.dead.is_set()
+    assert stream.pings == 1
+    # And the silence is counted from there.
+    stream.let_an_interval_pass()
+    assert stream.pings == 2
+    stream.die()
+    assert stream.dead.is_set()
+
+
+def test_the_wait_for_an_answer_begins_when_the_ping_is_sent(stream: Stream) -> None:
+    """Not before: what sends it may be busy with what was to be sent earlier."""
+    stream.sends_pings = False
+    for _ in range(5):
+        stream.let_an_interval_pass()
+    assert stream.pings == 1
+    assert not stream.dead.is_set()
+    before = time.monotonic()
+    stream.heartbeat._ping_leaves()
+    assert stream.heartbeat.deadline_at >= before + 20.0
+    stream.die()
     assert stream.dead.is_set()
 
 
@@ -78,7 +118,7 @@ def test_a_call_that_waits_is_left_to_its_own_deadline(stream: Stream) -> None:
     stream.let_an_interval_pass()
     assert stream.pings == 2
     assert not stream.dead.is_set()
-    stream.let_an_interval_pass()
+    stream.die()
     assert stream.dead.is_set()
 
 
