@@ -30,7 +30,7 @@ class Heartbeat:
 
     Parameters:
         interval: seconds of silence until the server is pinged; as long again, and the stream is given up.
-        heard_at: when something last came, what is no message included, by ``time.monotonic``.
+        heard_at: when something last came, what is no message included, by ``clock.monotonic``.
         is_busy: whether a call waits: it has its own deadline.
         ping: sends a ping, and calls what it is given right before; must not block.
         give_up: is told that the stream is dead; must not block.
