@@ -13,10 +13,11 @@ import collections
 import threading
 from typing import Any, Counter, Dict, Iterable, List, Mapping, Optional
 
-from ..concurrency.deadline import Deadline, jittered
+from ..concurrency.attempts import Attempts
+from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..concurrency.log import Log
-from ..errors import MCPClientError, MCPClosedError, MCPServerError, MCPTimeoutError
+from ..errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPServerError, MCPTimeoutError
 from ..escape import excerpt
 from ..protocol.messages import RequestId, matching_id
 from .connection import Connection
@@ -29,8 +30,6 @@ _log = Log(__name__)
 
 _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FILTER_KEYS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
-_FLOOR_SECONDS = 0.5
-_LONGEST_DELAY = 30.0
 # How long the GET stream may take to open: what changes before is told to nobody.
 _GET_STREAM_SECONDS = 1.0
 
@@ -217,9 +216,13 @@ class _Stream:
         self._over, self._request = True, None
 
     def _run(self) -> None:
-        fruitless = 0
+        attempts = Attempts()
         while not self._over:
+            error: MCPClientError = MCPConnectionError(
+                "the server ended the stream of changes again and again", outcome="unknown"
+            )
             progressed = False
+            attempts.begin()
             try:
                 progressed = self._listen()
             except MCPClosedError as exc:
@@ -229,11 +232,13 @@ class _Stream:
                 if self._over or not self._acknowledged.is_set() or isinstance(exc, MCPServerError):
                     self._fail(exc)
                     return
-                _log.debug("the stream of changes broke and is opened again: %s", exc)
-            fruitless = 0 if progressed else fruitless + 1
-            delay = jittered(min(_FLOOR_SECONDS * 2.0 ** min(fruitless, 10), _LONGEST_DELAY))
+                _log.debug("the stream of changes broke: %s", exc)
+                error = exc
+            if not attempts.may_go_on(progressed):
+                self._fail(error)
+                return
             try:
-                self._connection.pause(delay, Deadline(float("inf")))
+                self._connection.pause(attempts.delay(), Deadline(float("inf")))
             except MCPClosedError:
                 return
 

@@ -12,10 +12,10 @@ by TCP keepalive, a pause by ``interrupt``. Nobody waits for it: some servers se
 from __future__ import annotations
 
 import math
-import random
 import threading
 from typing import Callable, Iterator, List, Mapping, Optional
 
+from ..concurrency.attempts import Attempts
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..concurrency.log import Log
@@ -39,27 +39,17 @@ GET_HEADERS = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
 # How long the caller that opens the stream waits until the request is on its way.
 _DEPARTURE_SECONDS = 0.5
-# A server that gives no ``retry`` is asked again after a second; one that gives 0, after a tenth.
+# A server that gives no ``retry`` is asked again after a second.
 _DEFAULT_RETRY_MS = 1000
-_LEAST_DELAY = 0.1
-# After an attempt that brought no event: 0.5 s, then 1, 2, ... up to 30.
-_FLOOR_SECONDS = 0.5
-_LONGEST_DELAY = 30.0
 
 
-def delay_before(framer: Framer, fruitless: int) -> float:
+def delay_before(framer: Framer, attempts: Attempts) -> float:
     """Seconds to wait before a stream is asked for again.
 
     Parameters:
         framer: of the stream so far: it knows what the server asked for.
-        fruitless: how many attempts in a row brought nothing.
     """
-    asked = (_DEFAULT_RETRY_MS if framer.retry_ms is None else framer.retry_ms) / 1000
-    delay = max(asked, _LEAST_DELAY)
-    if fruitless:
-        jitter = random.uniform(1.0, 1.25)  # nosec B311  # jitter needs no cryptography
-        delay = max(delay, _FLOOR_SECONDS * 2.0 ** min(fruitless - 1, 10) * jitter)
-    return min(delay, _LONGEST_DELAY)
+    return attempts.delay((_DEFAULT_RETRY_MS if framer.retry_ms is None else framer.retry_ms) / 1000)
 
 
 def events_of(response: Response, framer: Framer) -> Iterator[List[ServerSentEvent]]:
@@ -165,17 +155,17 @@ class GetStream:
     def _read(self) -> None:
         """Read the stream, and the ones that follow it, until the server has none or ``interrupt`` is called."""
         framer = Framer(self._config.max_message_bytes)
-        fruitless = 0
-        while not self._over.is_set() and fruitless <= self._config.max_retries:
+        attempts = Attempts(self._config.max_retries > 0)
+        while not self._over.is_set():
+            attempts.begin()
             progressed = self._read_once(framer)
-            if progressed is None:
+            if progressed is None or not attempts.may_go_on(progressed):
                 return
-            fruitless = 0 if progressed else fruitless + 1
             framer = framer.continued()
-            self._over.wait(delay_before(framer, fruitless))
+            self._over.wait(delay_before(framer, attempts))
 
     def _read_once(self, framer: Framer) -> Optional[bool]:
-        """One GET, to its end. Returns whether an event came, or None where there is no such stream."""
+        """One GET, to its end. Returns whether a message came, or None where there is no such stream."""
         progressed = False
         response: Optional[Response] = None
         exchange = Exchange(math.inf)
@@ -192,8 +182,7 @@ class GetStream:
             self.settled.set()
             self._departed.set()
             for events in events_of(response, framer):
-                progressed = True
-                self._route(events)
+                progressed = self._route(events) or progressed
                 del events
         except MCPConnectionError as exc:
             if isinstance(exc, HTTPStatusError):
@@ -208,7 +197,9 @@ class GetStream:
                 response.close()
         return progressed
 
-    def _route(self, events: List[ServerSentEvent]) -> None:
+    def _route(self, events: List[ServerSentEvent]) -> bool:
+        """Take messages to whom they are for; returns whether there are any."""
         messages = [message for event in events if event.data for message in decode_or_skip(event)]
         if messages:
             self._sink.route(messages)
+        return bool(messages)

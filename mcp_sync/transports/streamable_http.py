@@ -11,6 +11,7 @@ import re
 import threading
 from typing import Iterator, List, Mapping, Optional
 
+from ..concurrency.attempts import Attempts
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..concurrency.log import Log
@@ -233,15 +234,15 @@ class StreamableHTTPTransport:
         It is resumed when it ends early and its events carried ids (2025-11-25, Resumability and Redelivery).
         """
         framer = Framer(self._config.max_message_bytes)
-        fruitless = 0
+        attempts = Attempts(self._config.max_retries > 0)
         while True:
             progressed = answered = False
             ending: MCPClientError
             try:
                 for events in events_of(response, framer):
-                    progressed = True
                     messages = [message for event in events if event.data for message in decode(event.data)]
                     if messages:
+                        progressed = True
                         yield messages
                     if delivery is not None and delivery.settled:
                         answered = True
@@ -255,11 +256,14 @@ class StreamableHTTPTransport:
                 response.close()
             if answered:
                 return
-            fruitless = 0 if progressed else fruitless + 1
-            if not self._stateful or not framer.last_event_id or fruitless > self._config.max_retries:
+            if not self._stateful or not framer.last_event_id or not attempts.may_go_on(progressed):
                 raise ending
-            if not self._pause(framer, fruitless, deadline) or (delivery is not None and delivery.settled):
+            # As long as the server asks for, and not at all where the session ends meanwhile.
+            if self._over.wait(min(delay_before(framer, attempts), deadline.remaining)) or (
+                delivery is not None and delivery.settled
+            ):
                 raise ending
+            attempts.begin()
             response, framer = self._resume(framer, deadline, delivery, ending)
 
     def _resume(
@@ -293,10 +297,6 @@ class StreamableHTTPTransport:
             # As UTF-8 (WHATWG HTML, 9.2.3); http.client writes each character as a byte.
             headers["Last-Event-ID"] = framer.last_event_id.encode("utf-8").decode("latin-1")
         return headers
-
-    def _pause(self, framer: Framer, fruitless: int, deadline: Deadline) -> bool:
-        """Wait as long as the server asks for; False where the session ends meanwhile."""
-        return not self._over.wait(min(delay_before(framer, fruitless), deadline.remaining))
 
     def open_get_stream(self, deadline: Deadline) -> None:
         """Open the GET stream in the background, for what the server sends outside of any call. Idempotent."""

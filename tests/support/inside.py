@@ -38,6 +38,7 @@ __all__ = [
     "pid_of_server",
     "pool_size",
     "reconnect_after",
+    "resume_after",
     "routes",
     "session_of",
     "socket_of_stream",
@@ -175,6 +176,13 @@ def forget_servers() -> None:
 def reconnect_after(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Reconnect for the first time after so long."""
     monkeypatch.setattr(connection_module, "_FLOOR_SECONDS", seconds)
+
+
+def resume_after(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Go on with a stream that ended for the first time after so long."""
+    from mcp_sync.concurrency import attempts
+
+    monkeypatch.setattr(attempts, "_FLOOR_SECONDS", seconds)
 
 
 def at_exit_before_ours(function: Callable[[], object]) -> None:

@@ -15,7 +15,7 @@ from mcp_sync.transports.sse import Framer
 from tests.support.certificates import Certificates
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, Asked, FaultServer, finish, hold, reset, status
-from tests.support.inside import get_stream_is_open, get_stream_settled, session_of
+from tests.support.inside import get_stream_is_open, get_stream_settled, resume_after, session_of
 from tests.transports.streamable_http.waiting import wait_for_get_stream, wait_for_requests
 
 Connect = Callable[..., MCPClient]
@@ -210,14 +210,16 @@ def test_when_it_breaks_it_is_opened_again_and_calls_go_on(end: str, server: Fau
 
 @pytest.mark.parametrize("behaviour", [finish, reset], ids=["FIN", "RST"])
 def test_when_it_never_comes_it_is_asked_for_a_few_times_and_further_apart(
-    behaviour: Any, server: FaultServer, connect: Connect
+    behaviour: Any, server: FaultServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    resume_after(monkeypatch, 0.05)
     server.instead("GET", behaviour, ALWAYS)
-    client = connect(max_retries=1)
-    assert get_stream_settled(client, 10)
+    client = connect()
+    assert get_stream_settled(client, 20)
     times = server.times("GET")
-    assert len(times) == 2
-    assert times[1] - times[0] >= 0.45
+    assert len(times) == 6
+    pauses = [later - sooner for sooner, later in zip(times, times[1:])]
+    assert all(pause >= least for pause, least in zip(pauses, (0.05, 0.1, 0.2, 0.4, 0.8)))
     assert client.call_tool("echo", {"message": "hi"}).text == "hi"
 
 
@@ -231,8 +233,8 @@ def test_retry_0_and_the_end_again_and_again_is_no_storm(server: FaultServer, co
     client = connect()
     wait_for_requests(server, "GET", 3)
     times = server.times("GET")
-    assert times[1] - times[0] >= 0.09
-    assert times[2] - times[1] >= 0.45
+    assert times[1] - times[0] >= 0.48
+    assert times[2] - times[1] >= 0.98
     assert client.call_tool("echo", {"message": "hi"}).text == "hi"
     client.close()
     assert server.count("GET") <= 4

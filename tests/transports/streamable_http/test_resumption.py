@@ -8,6 +8,7 @@ from typing import Any, Callable
 import pytest
 
 from mcp_sync import MCPClient, MCPConnectionError, MCPTimeoutError, Progress, StreamLostError
+from tests.support import inside
 from tests.support.clock import LONG, within
 from tests.support.fault_server import ALWAYS, FaultServer, Request, Wire, status
 
@@ -148,8 +149,10 @@ def test_events_on_both_sides_of_the_break_are_seen_in_order(server: FaultServer
     assert stream.result.text == "done"
 
 
-def test_a_stream_that_ends_again_and_again_is_given_up(server: FaultServer, connect: Connect) -> None:
-    client = connect(max_retries=2)
+def test_a_stream_that_ends_again_and_again_is_given_up(
+    server: FaultServer, client: MCPClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside.resume_after(monkeypatch, 0.01)
     ids: list[object] = []
 
     def end_at_once(wire: Wire, request: Request) -> None:
@@ -160,20 +163,50 @@ def test_a_stream_that_ends_again_and_again_is_given_up(server: FaultServer, con
     with within(8), pytest.raises(MCPConnectionError) as caught:
         client.call_tool("echo", timeout=LONG)
     assert caught.value.outcome == "unknown"
-    assert 1 <= len(resumptions(server)) <= 3
+    assert len(resumptions(server)) == 5
     assert server.tool_calls["echo"] == 1
 
 
-def test_a_stream_that_primes_and_ends_again_and_again_is_no_storm(server: FaultServer, client: MCPClient) -> None:
-    """Each brings an event, so each is progress; the pauses are what bounds it."""
+def test_a_stream_that_primes_and_ends_again_and_again_is_given_up(
+    server: FaultServer, client: MCPClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event without a message is no progress."""
+    inside.resume_after(monkeypatch, 0.01)
     ids: list[object] = []
     server.instead("tools/call", begin(ids, retry=0))
     server.instead(lambda request: "last-event-id" in request.headers, begin_again, ALWAYS)
-    with within(), pytest.raises(MCPTimeoutError) as caught:
-        client.call_tool("echo", timeout=1.0)
+    with within(8), pytest.raises(MCPConnectionError) as caught:
+        client.call_tool("echo", timeout=LONG)
     assert caught.value.outcome == "unknown"
-    assert 1 <= len(resumptions(server)) <= 10
+    assert len(resumptions(server)) == 5
     assert server.tool_calls["echo"] == 1
+
+
+@pytest.mark.parametrize("how", ["end", "cut", "reset"])
+def test_resumptions_are_half_a_second_apart_also_where_each_brings_something(
+    how: str, server: FaultServer, client: MCPClient
+) -> None:
+    def report(wire: Wire, request: Request) -> None:
+        stream = wire.stream()
+        stream.event(
+            {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info"}}, id="x", retry=0
+        )
+        getattr(stream, how)()
+
+    server.instead("tools/call", begin([], retry=0))
+    server.instead(lambda request: "last-event-id" in request.headers, report, ALWAYS)
+    with within(), pytest.raises(MCPTimeoutError):
+        client.call_tool("echo", timeout=2.2)
+    times = [request.at for request in resumptions(server)]
+    assert 1 <= len(times) <= 4
+    assert all(later - sooner >= 0.48 for sooner, later in zip(times, times[1:]))
+
+
+def test_max_retries_0_resumes_nothing(server: FaultServer, connect: Connect) -> None:
+    server.instead("tools/call", begin([], retry=0))
+    with within(), pytest.raises(MCPConnectionError):
+        connect(max_retries=0).call_tool("echo", timeout=LONG)
+    assert resumptions(server) == []
 
 
 def begin_again(wire: Wire, request: Request) -> None:
