@@ -223,7 +223,7 @@ class Operation:
         """
         if isinstance(error, MCPServerError):
             if attempt == 0 and not session.is_stateful:
-                if error.code == _HEADER_MISMATCH:
+                if error.code == _HEADER_MISMATCH and error.method == "tools/call":
                     self._list_tools_anew()
                     return True
                 if error.code == _UNSUPPORTED_VERSION:

@@ -157,6 +157,18 @@ def test_a_header_mismatch_costs_one_look_at_the_list_and_one_more_try(modern: M
     assert modern.tool_calls["echo"] == 4
 
 
+def test_a_header_mismatch_of_anything_but_a_tool_call_is_an_error_at_once(modern: ModernServer, join: Connect) -> None:
+    """Also of the look at the list that a tool's mismatch makes."""
+    client = join()
+    for method in ("tools/list", "tools/call", "resources/list"):
+        modern.methods[method] = lambda asked: asked.error(-32020, "Header mismatch")
+    for ask in (client.list_tools, client.list_resources, lambda: client.call_tool("echo")):
+        with pytest.raises(MCPServerError) as caught:
+            ask()
+        assert caught.value.code == -32020
+    assert [len(modern.sent(method)) for method in ("tools/list", "tools/call", "resources/list")] == [2, 1, 1]
+
+
 def test_a_result_type_may_be_absent_and_an_unknown_one_is_invalid(modern: ModernServer, join: Connect) -> None:
     client = join()
     assert client.call_tool("echo", {"message": "hi"}).text == "hi"  # this server leaves it out
