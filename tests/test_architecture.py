@@ -37,8 +37,6 @@ LINES_AT_MOST = 18_000
 FRAMES_AT_MOST = (9, 7)
 CALLS_AT_MOST = (85, 20)
 
-_UNFINISHED = "the package is being put in order"
-
 
 def module_name(path: Path) -> str:
     parts = ["mcp_sync", *path.relative_to(PACKAGE).with_suffix("").parts]
@@ -319,14 +317,12 @@ def files(entries: list[str]) -> set[str]:
     return {entry.partition(":")[0] for entry in entries}
 
 
-@pytest.mark.xfail(strict=True, reason=_UNFINISHED)
 def test_it_is_a_short_way_from_a_call_to_the_socket() -> None:
     _, way = one_call()
     assert len(way) <= FRAMES_AT_MOST[0], way
     assert len(files(way)) <= FRAMES_AT_MOST[1], way
 
 
-@pytest.mark.xfail(strict=True, reason=_UNFINISHED)
 def test_a_call_needs_few_calls_of_ours() -> None:
     calls, _ = one_call()
     assert len(calls) <= CALLS_AT_MOST[0], calls

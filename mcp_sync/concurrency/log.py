@@ -31,9 +31,8 @@ class Log:
 
     def __init__(self, name: str, logger: Optional[logging.Logger] = None) -> None:
         self._logger = logging.getLogger(name) if logger is None else logger
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  # as in logging
-        return self._logger.isEnabledFor(level)
+        # The logger's own: every message asks, and it does not raise.
+        self.isEnabledFor = self._logger.isEnabledFor
 
     def hasHandlers(self) -> bool:  # noqa: N802  # as in logging
         return self._logger.hasHandlers()

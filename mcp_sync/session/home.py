@@ -67,7 +67,8 @@ class Home:
     @property
     def connection(self) -> Connection:
         """The connection of now; in a forked child, one of its own."""
-        notice()
+        if self._pid != os.getpid():
+            notice()
         return self._connection
 
     def reopened(self) -> Connection:

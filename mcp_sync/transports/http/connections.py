@@ -22,24 +22,27 @@ import os
 import socket
 import threading
 import weakref
-from typing import Any, List, Optional, Tuple, cast
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple, cast
 
+from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.response import HTTPResponse
 
 from ...concurrency.clock import monotonic
 from ...concurrency.events import Event
 from ...concurrency.forks import in_child
 from . import private
 from .exchange import Exchange, StoppedBeforeSending, current, shut_down
-from .heads import WholeHeadResponse
+from .heads import WholeHeadResponse, write_head
 from .look_up import look_up
 from .redaction import quiet_urllib3
 
-__all__ = ["InterruptibleConnection", "InterruptibleHTTPSConnection", "keepalive_options"]
+__all__ = ["InterruptibleConnection", "InterruptibleHTTPSConnection", "Route", "keepalive_options"]
 
 # uvicorn and node close idle connections after 5 s.
 _IDLE_SECONDS = 4.0
+_NO_BODY = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
 # Bodies up to this many bytes are joined with their head.
 _JOINED = 65536
 _ANSWERED_EARLY = {errno.EPIPE, errno.ECONNRESET, getattr(errno, "EPROTOTYPE", errno.EPIPE)}
@@ -48,6 +51,18 @@ _TIMED_OUT = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINPROGRESS}
 
 
 quiet_urllib3(lambda: current.exchange is not None)
+
+
+class Route(NamedTuple):
+    """The direct way to one URL: the pool, and what stands in the request line and in the Host header."""
+
+    pool: Any
+    target: str
+    host: str
+
+
+class _Answer(private.ReleasedOnce, HTTPResponse):
+    """The response to a request that went the direct way."""
 
 
 class InterruptibleConnection(private.ConnectionHooks, HTTPConnection):
@@ -109,33 +124,52 @@ class InterruptibleConnection(private.ConnectionHooks, HTTPConnection):
     # Sending
 
     def transact(
-        self, method: str, head: bytes, body: Optional[bytes], timeouts: Tuple[float, float]
-    ) -> http.client.HTTPResponse:
-        """Send one request, whose head is written already, and read the head of its response.
+        self,
+        route: Route,
+        method: str,
+        headers: Mapping[str, str],
+        body: Optional[bytes],
+        timeouts: Tuple[float, float],
+    ) -> HTTPResponse:
+        """Send one plain request, and return its response with the body still to be read: without what ``urlopen`` of
+        urllib3 does for retries, redirects and bodies of any kind. Where it fails, the connection is closed.
 
         Parameters:
             timeouts: for connecting, and for each operation after that, in seconds.
+
+        Raises:
+            OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError: no response came.
         """
-        exchange = self._adopt()
-        if self.sock is None:
-            self.timeout = timeouts[0]
-            self.connect()
-        sock = cast(socket.socket, self.sock)
-        sock.settimeout(timeouts[1])
-        if exchange is not None:
-            exchange.begin_to_send()
         try:
-            if body is None or len(body) <= _JOINED:
-                sock.sendall(head + body if body else head)
-            else:
-                sock.sendall(head)
-                sock.sendall(body)
-        except OSError as exc:
-            # As urllib3 does: the server may have answered before it read everything.
-            if exc.errno not in _ANSWERED_EARLY:
-                raise
-        if exchange is not None and exchange.departed is not None:
-            exchange.departed.set()
+            size = len(body) if body is not None else (None if method in _NO_BODY else 0)
+            head = write_head(method, route.target, route.host, headers, size)
+            exchange = self._adopt()
+            if self.sock is None:
+                self.timeout = timeouts[0]
+                self.connect()
+            sock = cast(socket.socket, self.sock)
+            sock.settimeout(timeouts[1])
+            if exchange is not None:
+                exchange.begin_to_send()
+            try:
+                if body is None or len(body) <= _JOINED:
+                    sock.sendall(head + body if body else head)
+                else:
+                    sock.sendall(head)
+                    sock.sendall(body)
+            except OSError as exc:
+                # As urllib3 does: the server may have answered before it read everything.
+                if exc.errno not in _ANSWERED_EARLY:
+                    raise
+            if exchange is not None and exchange.departed is not None:
+                exchange.departed.set()
+            return self._answer(route, method, sock)
+        except BaseException:
+            self.close()
+            raise
+
+    def _answer(self, route: Route, method: str, sock: socket.socket) -> HTTPResponse:
+        """Read the head of the response."""
         response: http.client.HTTPResponse = self.response_class(sock, method=method)
         try:
             response.begin()
@@ -144,7 +178,20 @@ class InterruptibleConnection(private.ConnectionHooks, HTTPConnection):
             raise
         if response.will_close:
             self.close()  # the response has the socket now, and ends it
-        return response
+        return _Answer(
+            body=response,
+            headers=HTTPHeaderDict(response.headers.items()),
+            status=response.status,
+            version=response.version,
+            reason=response.reason,
+            preload_content=False,
+            decode_content=False,
+            original_response=response,
+            pool=route.pool,
+            connection=self,
+            request_method=method,
+            request_url=route.target,
+        )
 
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **kwargs: Any) -> None:
         exchange = self._adopt()

@@ -1,34 +1,28 @@
-"""requests' adapter over pools of interruptible connections, and the direct way of a plain request through them.
+"""requests' adapter over pools of interruptible connections.
 
 Runs on: the thread that sends a request; a pool gives a connection to one thread at a time.
-
-The direct way takes a connection of urllib3's pool, and nothing of what ``urlopen`` does for retries, redirects and
-bodies of any kind.
 """
 
 from __future__ import annotations
 
 import queue
 import weakref
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Optional
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.response import HTTPResponse
 
 from ...concurrency.forks import in_child
 from . import private
-from .connections import InterruptibleConnection, InterruptibleHTTPSConnection, keepalive_options
-from .heads import write_head
+from .connections import InterruptibleConnection, InterruptibleHTTPSConnection, Route, keepalive_options
 
-__all__ = ["Adapter", "Route", "make_interruptible"]
+__all__ = ["Adapter", "make_interruptible"]
 
 # As many threads as one client may well have; a connection beyond it is closed after use.
 _POOL_SIZE = 100
 _NO_RETRIES = Retry(False)
-_NO_BODY = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
 
 
 class IdleConnections:
@@ -144,52 +138,6 @@ class Adapter(HTTPAdapter):
         host = host[: -len(default)] if host.endswith(default) else host
         is_plain = host.isascii() and "%" not in host and target.startswith("/") and " " not in target
         return Route(pool, target, host) if host and is_plain and pool.proxy is None else None
-
-
-class _Answer(private.ReleasedOnce, HTTPResponse):
-    """The response to a request that went the direct way."""
-
-
-class Route(NamedTuple):
-    """The way to one URL: the pool, and what stands in the request line and in the Host header."""
-
-    pool: Any
-    target: str
-    host: str
-
-    def send(
-        self, method: str, headers: Mapping[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
-    ) -> HTTPResponse:
-        """Send one request, and return its response with the body still to be read.
-
-        Parameters:
-            timeouts: for connecting, and for each operation after that, in seconds.
-
-        Raises:
-            OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError: no response came.
-        """
-        size = len(body) if body is not None else (None if method in _NO_BODY else 0)
-        head = write_head(method, self.target, self.host, headers, size)
-        connection = self.pool.take()
-        try:
-            response = connection.transact(method, head, body, timeouts)
-            return _Answer(
-                body=response,
-                headers=HTTPHeaderDict(response.headers.items()),
-                status=response.status,
-                version=response.version,
-                reason=response.reason,
-                preload_content=False,
-                decode_content=False,
-                original_response=response,
-                pool=self.pool,
-                connection=connection,
-                request_method=method,
-                request_url=self.target,
-            )
-        except BaseException:
-            connection.close()
-            raise
 
 
 # What a forked child inherits.

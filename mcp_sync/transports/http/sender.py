@@ -28,10 +28,11 @@ from ...concurrency.deadline import Deadline
 from ...config import MCPClientConfig, check_header
 from ...errors import MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
 from ...protocol.urls import public_url, resolve_redirect, without_user_info
+from .connections import Route
 from .credentials import AsGiven, Cookies, read_auth
 from .exchange import CLOSED, Exchange, current, watch
 from .failures import raise_translated
-from .pools import Adapter, Route, make_interruptible
+from .pools import Adapter, make_interruptible
 from .response import Response
 
 __all__ = ["HTTPRequest", "Headers", "Sender"]
@@ -191,7 +192,7 @@ class Sender:
                 if route is None or not _FRAMING.isdisjoint(map(str.lower, merged)):
                     raw = self._through_adapter(method, url, merged, body, timeouts)
                 else:
-                    raw = route.send(method, merged, body, timeouts)
+                    raw = route.pool.take().transact(route, method, merged, body, timeouts)
                 if "set-cookie" in raw.headers:
                     self._cookies.keep(method, url, raw)
             exchange.raw = raw
