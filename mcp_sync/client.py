@@ -26,7 +26,7 @@ from .calls.operation import READ_ONLY, Operation, Options, list_all, list_tools
 from .calls.stream import ToolStream
 from .concurrency.deadline import Deadline, check_timeout
 from .discovery.opener import Opener
-from .errors import MCPClosedError, MCPUsageError
+from .errors import MCPClosedError, MCPUsageError, needs_descriptors
 from .protocol.conversations import Negotiated
 from .session.connection import Connection
 from .session.handlers import Handlers
@@ -103,7 +103,8 @@ class MCPClient:
     Every method that waits takes ``timeout=``: seconds for the whole call, retries included; None means the client's
     ``timeout``, ``math.inf`` waits for ever.
 
-    Use it as a context manager, or call ``connect()`` and ``close()`` yourself. A method that needs a session opens
+    Use it as a context manager, or call ``connect()`` and ``close()`` yourself. Blocks are counted: of several, on one
+    thread or more, the last that ends closes the client. A method that needs a session opens
     one. After a lost connection, and in a forked process, the next call opens a new session by itself.
 
     Parameters:
@@ -149,7 +150,8 @@ class MCPClient:
         notification_handler: Optional[NotificationHandler] = None,
         **options: Any,
     ) -> None:
-        from .config import make_config
+        with needs_descriptors:
+            from .config import make_config
 
         settings = make_config(config, options)
         target, settings = read_server(server, settings)
@@ -255,12 +257,18 @@ class MCPClient:
         self._home.close(Deadline(self._config.close_timeout if timeout is None else check_timeout(timeout)))
 
     def __enter__(self: _C) -> _C:
-        return self.connect()
+        self._home.enter()
+        try:
+            return self.connect()
+        except BaseException:
+            self._home.leave()
+            raise
 
     def __exit__(
         self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
-        self.close()
+        if self._home.leave():
+            self.close()
 
     # Tools
 
@@ -370,7 +378,8 @@ class MCPClient:
             MCPClientError: the first failure, in that order. Calls that have not begun by then are not made; those
             under way are cancelled.
         """
-        from .calls.futures import map_calls
+        with needs_descriptors:
+            from .calls.futures import map_calls
 
         server, seconds = self._target.public, self._timeout(timeout)
         calls = [
@@ -398,7 +407,8 @@ class MCPClient:
 
         Source: 2025-11-25, Tasks; since 2026-07-28 the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
         """
-        from .calls.tasks import submit_task
+        with needs_descriptors:
+            from .calls.tasks import submit_task
 
         deadline = self._deadline(timeout)
         return submit_task(
@@ -407,7 +417,8 @@ class MCPClient:
 
     def task(self, task_id: str, name: str = "task") -> TaskHandle:
         """Find a task again by its id, for example in another process. ``name`` is what errors call it."""
-        from .calls.tasks import TaskHandle
+        with needs_descriptors:
+            from .calls.tasks import TaskHandle
 
         return TaskHandle(self._home.connection, name, task={"taskId": task_id, "status": "working"})
 
@@ -415,7 +426,8 @@ class MCPClient:
     def tools(self) -> Tools:
         """The server's tools as functions: ``client.tools.echo(message="hi")`` returns plain data."""
         if self._tools is None:
-            from .calls.tools import Tools
+            with needs_descriptors:
+                from .calls.tools import Tools
 
             self._tools = Tools(
                 self.list_tools,
@@ -445,7 +457,8 @@ class MCPClient:
         Raises:
             ToolError, HTTPStatusError, MCPClientError: as ``call_tool``, or as the HTTP status says.
         """
-        from .calls.direct_http import parse_operation
+        with needs_descriptors:
+            from .calls.direct_http import parse_operation
 
         operation = parse_operation(name) if isinstance(name, str) else None
         if operation is None and stream:
@@ -460,26 +473,30 @@ class MCPClient:
 
     def list_resources(self, timeout: Optional[float] = None) -> List[Resource]:
         """All resources of the server, all pages (2025-11-25, Resources, Listing Resources)."""
-        from .protocol.types import Resource
+        with needs_descriptors:
+            from .protocol.types import Resource
 
         return list_all(self._home.connection, "resources/list", "resources", Resource, self._deadline(timeout))
 
     def list_resource_templates(self, timeout: Optional[float] = None) -> List[ResourceTemplate]:
         """All resource templates of the server, all pages (2025-11-25, Resources, Resource Templates)."""
-        from .protocol.types import ResourceTemplate
+        with needs_descriptors:
+            from .protocol.types import ResourceTemplate
 
         method, field = "resources/templates/list", "resourceTemplates"
         return list_all(self._home.connection, method, field, ResourceTemplate, self._deadline(timeout))
 
     def list_prompts(self, timeout: Optional[float] = None) -> List[Prompt]:
         """All prompts of the server, all pages (2025-11-25, Prompts, Listing Prompts)."""
-        from .protocol.types import Prompt
+        with needs_descriptors:
+            from .protocol.types import Prompt
 
         return list_all(self._home.connection, "prompts/list", "prompts", Prompt, self._deadline(timeout))
 
     def read_resource(self, uri: str, timeout: Optional[float] = None) -> ReadResourceResult:
         """Read a resource (2025-11-25, Resources, Reading Resources)."""
-        from .protocol.types import ReadResourceResult
+        with needs_descriptors:
+            from .protocol.types import ReadResourceResult
 
         params = {"uri": str(uri)}
         return ask(self._home.connection, "resources/read", params, ReadResourceResult, self._deadline(timeout))
@@ -491,7 +508,8 @@ class MCPClient:
 
         Values that are not strings are sent as JSON text.
         """
-        from .protocol.types import GetPromptResult
+        with needs_descriptors:
+            from .protocol.types import GetPromptResult
 
         params: Dict[str, Any] = {"name": name}
         if arguments is not None:
@@ -514,7 +532,8 @@ class MCPClient:
             value: what is typed so far.
             context: arguments that are known already (since 2025-06-18).
         """
-        from .protocol.types import CompleteResult
+        with needs_descriptors:
+            from .protocol.types import CompleteResult
 
         params: Dict[str, Any] = {"ref": reference(ref), "argument": {"name": name, "value": value}}
         if context is not None:
@@ -573,7 +592,8 @@ class MCPClient:
         Source: 2025-11-25, Resources, Subscriptions, and List Changed Notification of tools, prompts and resources;
             2026-07-28, Subscriptions.
         """
-        from .calls.changes import ChangeStream
+        with needs_descriptors:
+            from .calls.changes import ChangeStream
 
         chosen = {"tools": tools, "prompts": prompts, "resources": resource_list or resources is True}
         kinds = [kind for kind, wanted in chosen.items() if wanted]
@@ -620,12 +640,14 @@ class MCPClient:
         return Deadline(self._config.timeout if timeout is None else check_timeout(timeout))
 
     def _subscriptions(self) -> Subscriptions:
-        from .session.subscriptions import Subscriptions
+        with needs_descriptors:
+            from .session.subscriptions import Subscriptions
 
         return Subscriptions.of(self._home.connection)
 
     def _background(self) -> Background:
-        from .calls.futures import Background
+        with needs_descriptors:
+            from .calls.futures import Background
 
         connection = self._home.connection
         return connection.companion(Background, lambda: Background(connection))
@@ -633,7 +655,8 @@ class MCPClient:
     def _direct(self) -> DirectHTTP:
         if isinstance(self._target, Command):
             raise MCPUsageError("a server that is started as a command has no HTTP paths", outcome="not_sent")
-        from .calls.direct_http import DirectHTTP
+        with needs_descriptors:
+            from .calls.direct_http import DirectHTTP
 
         connection, url = self._home.connection, self._target.urls[0]
         limit = self._config.max_message_bytes

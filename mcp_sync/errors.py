@@ -31,6 +31,7 @@ An error is made again from ``args`` with all of this, which is how JSON result 
 from __future__ import annotations
 
 import copy
+import errno
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type, TypeVar, Union
 
@@ -58,6 +59,7 @@ __all__ = [
     "StreamLostError",
     "ToolError",
     "may_pass",
+    "needs_descriptors",
     "replacing",
 ]
 
@@ -144,7 +146,8 @@ class MCPClientError(Exception):
 
         Never where the tool may have run. ``retry_after``, where there is one, says when.
         """
-        return self._outcome in ("not_sent", "refused") and may_pass(self)
+        did_not_run = self._outcome in ("not_sent", "refused")
+        return did_not_run and (isinstance(self, SessionExpiredError) or may_pass(self))
 
     def during(
         self: _E,
@@ -354,7 +357,7 @@ _PASSING_STATUS = {429, 502, 503, 504}
 def may_pass(error: MCPClientError) -> bool:
     """Whether a server that is being restarted, or wants to be asked less often, could be the reason."""
     if isinstance(error, HTTPStatusError):
-        return error.status in _PASSING_STATUS or isinstance(error, SessionExpiredError)
+        return error.status in _PASSING_STATUS
     return (
         isinstance(error, (MCPConnectionError, MCPTimeoutError))
         and not isinstance(error, MCPHandshakeError)
@@ -393,3 +396,15 @@ class replacing:  # noqa: N801  # it reads as a verb in a with statement
                 raise error
             finally:
                 error.__context__ = None
+
+
+def _without_descriptors(exc: OSError) -> BaseException:
+    if exc.errno not in (errno.EMFILE, errno.ENFILE):
+        return exc
+    error = MCPConnectionError(f"this process can open nothing more: {exc.strerror}", outcome="not_sent")
+    error.__cause__ = exc
+    return error
+
+
+# Where something is imported when it is first needed: with no file descriptor left that fails with an OSError.
+needs_descriptors = replacing(OSError, by=_without_descriptors)

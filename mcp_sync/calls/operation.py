@@ -7,6 +7,7 @@ Runs on: the calling thread.
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Type, TypeVar, cast
 
 from ..concurrency.deadline import Deadline
@@ -37,6 +38,8 @@ _T = TypeVar("_T")
 _HEADER_MISMATCH = -32020
 # The server does not speak this revision any more, and says so before it does anything (2026-07-28, Versioning).
 _UNSUPPORTED_VERSION = -32022
+# Statuses by which a server asks to be tried again later.
+_ASK_TO_WAIT = (429, 503)
 
 
 class Options(NamedTuple):
@@ -55,6 +58,8 @@ class Options(NamedTuple):
     cancels_tasks: bool = True
 
 
+# From the best that can be said to the worst.
+_OUTCOMES = ("not_sent", "refused", "unknown")
 _ONCE = Options()
 # What only reads may be repeated.
 READ_ONLY = Options(repeatable=True)
@@ -67,7 +72,7 @@ class Operation:
         started: is told of each request that is made, to be able to cancel it.
     """
 
-    __slots__ = ("_connection", "_deadline", "_may_have_run", "_options", "_started", "_token", "took_rounds")
+    __slots__ = ("_connection", "_deadline", "_options", "_so_far", "_started", "_token", "took_rounds")
 
     def __init__(
         self,
@@ -80,8 +85,9 @@ class Operation:
         self._deadline = deadline
         self._options = options
         self._started = started
-        # Whether an attempt before this one may have run.
-        self._may_have_run = False
+        # What is known of the requests so far, the worst of them: that the last one was not sent says nothing of one
+        # before it that may have run, or that was answered with less than the complete result.
+        self._so_far = "not_sent"
         # A result that took more than one request must not be cached (2026-07-28, Caching, Cache Key).
         self.took_rounds = False
         # The id of the first request: its progress token.
@@ -120,10 +126,11 @@ class Operation:
             yield from self.follow(finish(method, params or {}, first))
 
     def follow(self, conversation: Generator[Any, Any, Dict[str, Any]]) -> Iterator[Any]:
-        """Carry a conversation out: yields batches of messages, then what it returns.
+        """Carry a conversation out that follows a first answer: yields batches of messages, then what it returns.
 
         Left early, its task is cancelled.
         """
+        self._so_far = "unknown"
         tail: Optional[Waiter] = None
         task_id: Optional[str] = None
         try:
@@ -148,6 +155,8 @@ class Operation:
         except BaseException as exc:
             if task_id is not None and self._options.cancels_tasks and not isinstance(exc, MCPServerError):
                 self._cancel_task(task_id)
+            if isinstance(exc, MCPClientError):
+                self._tell_outcome(exc)
             raise
         finally:
             if tail is not None and self._connection.last is not None:
@@ -184,22 +193,31 @@ class Operation:
                     for batch in pending.events():
                         seen = True
                         yield batch
-                    return pending.answer()
+                    answer = pending.answer()
+                    self._so_far = "unknown"
+                    return answer
                 except MCPClientError as exc:
                     error = exc
+                self._so_far = _worse(self._so_far, _of_attempt(error, seen))
                 # What the caller has seen cannot be unseen: a second run would show it twice.
                 if seen or not self._may_send_again(session, error, attempt):
                     raise error
         except MCPClientError as exc:
-            # That the last attempt was not sent says nothing of one before it that may have run.
-            if self._may_have_run and exc.outcome in ("not_sent", "refused"):
-                exc.outcome = "unknown"
+            self._tell_outcome(exc)
             raise
         raise AssertionError("unreachable")
 
+    def _tell_outcome(self, error: MCPClientError) -> None:
+        """Have ``error`` say what is true of the whole operation. One that is an answer says nothing of it, unless
+        something before it may have run.
+        """
+        if error.outcome is not None or self._so_far == "unknown":
+            error.outcome = _worse(self._so_far, error.outcome or "unknown")
+
     def _request(self, session: Session, method: str, params: Optional[Mapping[str, Any]]) -> PendingRequest:
         if session.offers_tasks and method == "tools/call" and params is not None:
-            params = self._as_demanded(params)
+            with _of_the_call("not_sent"):
+                params = self._as_demanded(params)
         pending = PendingRequest(session, method, params, self._deadline, self._options.wants)
         if self._token is None:
             self._token = pending.id
@@ -224,7 +242,8 @@ class Operation:
         if isinstance(error, MCPServerError):
             if attempt == 0 and not session.is_stateful:
                 if error.code == _HEADER_MISMATCH and error.method == "tools/call":
-                    self._list_tools_anew()
+                    with _of_the_call("refused"):
+                        self._list_tools_anew()
                     return True
                 if error.code == _UNSUPPORTED_VERSION:
                     session.give_up(error)  # what both speak is agreed on anew
@@ -233,17 +252,23 @@ class Operation:
         if isinstance(error, SessionExpiredError):
             session.give_up(error)
             return (self._options.repeatable or self._options.retry) and attempt == 0
-        if isinstance(error, (MCPTimeoutError, MCPClosedError, HTTPStatusError)):
+        if isinstance(error, HTTPStatusError):
+            return self._options.retry and self._waits_as_told(error, attempt)
+        if isinstance(error, (MCPTimeoutError, MCPClosedError)):
             return False
         if not isinstance(error, MCPConnectionError) or (error.outcome != "not_sent" and not self._options.retry):
             return False
-        if error.outcome != "not_sent":
-            self._may_have_run = True
         if session.lost.is_set() and attempt == 0:
             return True  # the next session waits as long as it must
         if error.outcome == "not_sent" and not error.transient:
             return False
         return self._connection.pause_before_retry(attempt, self._deadline)
+
+    def _waits_as_told(self, error: HTTPStatusError, attempt: int) -> bool:
+        """Wait where the server says how long; False, at once, where it does not, or there is no time for that."""
+        if error.status not in _ASK_TO_WAIT or error.retry_after is None:
+            return False
+        return self._connection.pause_before_retry(attempt, self._deadline, error.retry_after)
 
     def _list_tools_anew(self) -> None:
         """What is known of a tool is out of date."""
@@ -256,6 +281,25 @@ class Operation:
         self._connection.pause(seconds, self._deadline)
         if self._deadline.expired:
             raise MCPTimeoutError(f"the task was not done within {self._deadline.timeout:g} s", outcome="unknown")
+
+
+def _of_attempt(error: MCPClientError, seen: bool) -> str:
+    """What a request that failed with ``error`` adds to that; an answer is a refusal where it is sent again."""
+    return "refused" if error.outcome is None else "unknown" if seen else error.outcome
+
+
+def _worse(one: str, other: str) -> str:
+    return max(one, other, key=_OUTCOMES.index)
+
+
+@contextmanager
+def _of_the_call(outcome: str) -> Iterator[None]:
+    """What goes wrong in the block is about another request, and ``outcome`` is true of the call."""
+    try:
+        yield
+    except MCPClientError as exc:
+        exc.outcome = outcome
+        raise
 
 
 def _reports(tail: Optional[Waiter], status: Optional[str], looks: int) -> Iterator[List[Message]]:

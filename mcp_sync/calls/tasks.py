@@ -11,7 +11,7 @@ from ..concurrency.deadline import Deadline, check_timeout
 from ..concurrency.forks import notice
 from ..escape import one_line
 from ..protocol.messages import is_complete, task_in
-from ..protocol.rounds import follow
+from ..protocol.rounds import Conversation, follow
 from ..session.connection import Connection
 from .operation import READ_ONLY, Operation, Options, list_tools
 from .reading import read, read_tool_result
@@ -72,12 +72,15 @@ class TaskHandle:
         if result is None:
             deadline = self._deadline(timeout)
             operation = Operation(self._connection, deadline, Options(repeatable=True, cancels_tasks=False))
-            is_session_bound = self._connection.session(deadline).is_stateful
-            for step in operation.follow(follow(self._task or {"taskId": self.task_id}, is_session_bound)):
+            for step in operation.follow(self._to_its_end(deadline)):
                 if isinstance(step, dict):
                     result = step
             self._result = result
         return read_tool_result(result or {}, self._name, self._connection, raise_on_error)
+
+    def _to_its_end(self, deadline: Deadline) -> Conversation:
+        is_session_bound = self._connection.session(deadline).is_stateful
+        return (yield from follow(self._task or {"taskId": self.task_id}, is_session_bound))
 
     def cancel(self, timeout: Optional[float] = None) -> None:
         """Ask the server to stop the task; it need not."""

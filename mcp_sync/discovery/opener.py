@@ -12,6 +12,8 @@ does not hold any more.
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -26,6 +28,7 @@ from ..errors import (
     MCPProtocolError,
     MCPUsageError,
     may_pass,
+    needs_descriptors,
 )
 from ..protocol.revisions import REVISIONS
 from ..protocol.urls import public_url
@@ -47,6 +50,9 @@ _log = Log(__name__)
 _NOTHING_THERE = frozenset({404, 405, 406, 410})
 # How long the GET stream may take to open before the first call, where what the server asks for would come on it.
 _GET_STREAM_SECONDS = 0.2
+_TRANSPORTS = f"{__name__.partition('.')[0]}.transports"
+# What an import takes at once, and a little more for the threads beside it.
+_DESCRIPTORS = 4
 
 
 class _Found(NamedTuple):
@@ -92,6 +98,7 @@ class Opener:
 
     def http(self, connection: Connection, url: str) -> Sender:
         """What sends requests to ``url``."""
+        _look_for_descriptors("http.sender")
         from ..transports.http.sender import Sender
 
         return Sender(connection.config, url, self._auth, self._headers, self._session)
@@ -182,6 +189,7 @@ class Opener:
         return self._open_http(connection, found.url, deadline, found.is_modern)
 
     def _open_sse(self, connection: Connection, url: str, deadline: Deadline, because: str) -> Session:
+        _look_for_descriptors("http_sse")
         from ..transports.http_sse import HTTPSSETransport
 
         # Never a probe here: an unknown method ends the session of old servers.
@@ -198,6 +206,7 @@ class Opener:
     def _open_http(
         self, connection: Connection, url: str, deadline: Deadline, is_modern: Optional[bool] = None
     ) -> Session:
+        _look_for_descriptors("streamable_http")
         from ..transports.streamable_http import StreamableHTTPTransport
 
         http = self.http(connection, url)
@@ -220,6 +229,7 @@ class Opener:
             raise MCPUsageError(
                 f'transport="{connection.config.transport}" needs a URL, not a command', outcome="not_sent"
             )
+        _look_for_descriptors("stdio.transport")
         from .stdio_probe import start_server
 
         key = "\0".join([*server.argv, str(connection.config.protocol_version), str(connection.config.cwd)])
@@ -235,6 +245,23 @@ class Opener:
             if len(_memory) > 1000:
                 _memory.clear()
             _memory[key] = found
+
+
+def _look_for_descriptors(transport: str) -> None:
+    """Before a transport is imported, see whether there are the file descriptors that this needs.
+
+    Without one an import fails halfway, with an OSError, or leaves a library half there: urllib3 without TLS.
+    """
+    if f"{_TRANSPORTS}.{transport}" in sys.modules:
+        return
+    taken: List[int] = []
+    try:
+        with needs_descriptors:
+            for _ in range(_DESCRIPTORS):
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def _may_be_sse(error: MCPClientError) -> bool:

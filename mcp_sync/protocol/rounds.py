@@ -12,7 +12,7 @@ from ..errors import MCPCancelledError, MCPProtocolError
 from .conversations import Ask, Following, Inputs, Pause
 from .messages import error_of, task_in
 
-__all__ = ["finish", "follow"]
+__all__ = ["Conversation", "finish", "follow"]
 
 _MAX_ROUNDS = 10
 # Each runs a handler of the user's, which may cost money.

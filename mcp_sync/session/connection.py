@@ -28,7 +28,9 @@ from ..errors import (
     MCPConnectionError,
     MCPServerError,
     MCPTimeoutError,
+    SessionExpiredError,
     may_pass,
+    needs_descriptors,
 )
 from ..protocol.messages import RequestId
 from ..protocol.revisions import Revision
@@ -96,6 +98,8 @@ class Connection:
         self._opened_at = -float("inf")
         # How many sessions in a row answered nothing.
         self._fruitless = 0
+        # ``_opened_at`` when that was counted last.
+        self._counted_at = -float("inf")
         # What is asked of every new session, or goes with every request.
         self.log_level = config.log_level
         self._restorers: List[Restorer] = [self._restore_log_level]
@@ -211,7 +215,7 @@ class Connection:
                 self._attempt = attempt
             _warn_in_event_loop()
             self._retire(lost, deadline)
-            session = self._open_patiently(lost, deadline)
+            session = self._open_patiently(lost, deadline, attempt)
             with self._lock:
                 closed, other = self._closed, self._session
                 if not closed:
@@ -271,13 +275,20 @@ class Connection:
         with self._lock:
             self._retired = [session for session in self._retired if session not in done]
 
-    def _open_patiently(self, lost: Optional[Session], deadline: Deadline) -> Session:
-        """Open a session. The first time, one attempt; after a loss, some more, ever further apart."""
+    def _open_patiently(self, lost: Optional[Session], deadline: Deadline, ours: _Attempt) -> Session:
+        """Open a session. The first time, one attempt; after a loss, or where the server asks to wait, some more, ever
+        further apart.
+        """
         if lost is not None:
-            self._fruitless = 0 if lost.made_progress else self._fruitless + 1
+            if self._counted_at != self._opened_at:  # else nothing was tried since
+                self._counted_at = self._opened_at
+                self._fruitless = 0 if lost.made_progress else self._fruitless + 1
             floor = min(_FLOOR_SECONDS * 2.0 ** min(self._fruitless, 10), _LONGEST_DELAY)
-            self.pause(self._opened_at + jittered(floor) - monotonic(), deadline)
-        retries = self.config.max_retries if lost is not None else 0
+            delay = self._opened_at + jittered(floor) - monotonic()
+            if delay >= deadline.remaining:
+                ours.is_personal = True  # others may have more time
+                raise self._ended_at_once(lost, delay)
+            self.pause(delay, deadline)
         for attempt in itertools.count():
             self._opened_at = monotonic()
             error: MCPClientError
@@ -285,12 +296,13 @@ class Connection:
                 return self._open(deadline)
             except MCPClientError as exc:
                 error = exc
+            told = error.retry_after if isinstance(error, HTTPStatusError) else None
+            retries = 0 if lost is None and told is None else self.config.max_retries
             if attempt >= retries or not may_pass(error) or deadline.expired:
                 raise error
-            delay = self._delay_before(attempt)
-            if isinstance(error, HTTPStatusError) and error.retry_after is not None:
-                delay = max(delay, error.retry_after)
+            delay = max(self._delay_before(attempt), told or 0.0)
             if delay >= deadline.remaining:
+                ours.is_personal = True
                 raise error
             _log.debug(
                 "attempt %d to reach %s failed, the next is in %.1f s: %s",
@@ -302,12 +314,25 @@ class Connection:
             self.pause(delay, deadline)
         raise AssertionError("unreachable")
 
+    def _ended_at_once(self, lost: Session, delay: float) -> MCPClientError:
+        """Why a call fails that would be over before the next session may be opened."""
+        status = lost.expired_status
+        text = f"the next session with the server is due in {delay:.1f} s, and this call would be over by then: the "
+        if status is None:
+            return MCPConnectionError(text + "last one was lost at once", outcome="not_sent")
+        text += f"server forgot the last one at once (HTTP status {status})"
+        return SessionExpiredError(text, status=status, retry_after=delay, outcome="not_sent")
+
     def _delay_before(self, attempt: int) -> float:
         return jittered(min(self.config.retry_delay * 2.0**attempt, _LONGEST_DELAY))
 
-    def pause_before_retry(self, attempt: int, deadline: Deadline) -> bool:
-        """Wait before a call is tried again; False, at once, where there are no tries or is no time left."""
-        delay = self._delay_before(attempt)
+    def pause_before_retry(self, attempt: int, deadline: Deadline, at_least: float = 0.0) -> bool:
+        """Wait before a call is tried again; False, at once, where there are no tries or is no time left.
+
+        Parameters:
+            at_least: seconds that the server asks to wait.
+        """
+        delay = max(self._delay_before(attempt), at_least)
         if attempt >= self.config.max_retries or delay >= deadline.remaining:
             return False
         self.pause(delay, deadline)
@@ -334,7 +359,8 @@ class Connection:
         error: MCPClientError
         opened = False
         try:
-            session = self._open_session(self, deadline)
+            with needs_descriptors:
+                session = self._open_session(self, deadline)
             for restore in self._restorers:
                 restore(session, deadline)
             session.made_progress = False  # what the handshake answered does not count
@@ -427,12 +453,12 @@ class _Attempt:
         self._server = server
         self.done = Event()
         self._error: Optional[MCPClientError] = None
-        # The error is that thread's own: its deadline passed, or it was interrupted. The others try themselves.
-        self._is_personal = False
+        # The error is that thread's own: its time was too short, or it was interrupted. The others try themselves.
+        self.is_personal = False
 
     def failed(self, error: MCPClientError, *, is_personal: bool) -> None:
         """It ended with ``error``, which is the others' too unless ``is_personal``."""
-        self._error, self._is_personal = error, is_personal
+        self._error, self.is_personal = error, self.is_personal or is_personal
 
     def given_up(self) -> None:
         """The thread was interrupted."""
@@ -453,7 +479,7 @@ class _Attempt:
                 raise MCPTimeoutError(
                     f"no session with the server within {deadline.timeout:g} s", server=self._server, outcome="not_sent"
                 )
-        if self._error is not None and not (self._is_personal and not deadline.expired):
+        if self._error is not None and not (self.is_personal and not deadline.expired):
             raise self._error.again()
 
 

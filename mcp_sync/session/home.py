@@ -55,6 +55,8 @@ class Home:
         self._after_fork = after_fork
         # Guards the change from one connection to the next.
         self._lock = threading.RLock()
+        # How many ``with`` blocks there are: the last one that ends closes the client.
+        self._blocks = 0
         self._pid = os.getpid()
         self._connection = self._make()
         _homes.add(self)
@@ -80,6 +82,17 @@ class Home:
                     self._connection = self._make()
                 connection = self._connection
         return connection
+
+    def enter(self) -> None:
+        """A ``with`` block of the client begins."""
+        with self._lock:
+            self._blocks += 1
+
+    def leave(self) -> bool:
+        """A ``with`` block ends. Returns whether it was the last one."""
+        with self._lock:
+            self._blocks -= 1
+            return self._blocks <= 0
 
     def close(self, deadline: Deadline) -> None:
         """Close the connection of now, whichever thread this is, and whatever that was doing."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Mapping, NamedTuple, Optional
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..concurrency.log import Log
-from ..errors import MCPClientError, MCPClosedError, MCPConnectionError
+from ..errors import MCPClientError, MCPClosedError, MCPConnectionError, SessionExpiredError
 from ..protocol.conversations import Negotiated
 from ..protocol.messages import Message, RequestId, notification, request, shown
 from ..protocol.revisions import Revision
@@ -85,6 +85,8 @@ class Session:
         # Whether anything was answered after the handshake: a server that drops each session at once is
         # approached ever more slowly.
         self.made_progress = False
+        # The HTTP status by which the server said that it has forgotten the session.
+        self.expired_status: Optional[int] = None
         self._listens = False
         # How many of the requests under way nobody waits for.
         self.background_requests = 0
@@ -120,6 +122,8 @@ class Session:
         """
         if not isinstance(error, MCPClosedError):
             _log.debug("the session with %s is given up: %s", self.server, error)
+        if isinstance(error, SessionExpiredError):
+            self.expired_status = error.status
         self.lost.set()
 
     @property

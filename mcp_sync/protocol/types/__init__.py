@@ -10,6 +10,8 @@ and the pages of lists, stay plain dicts.
 from importlib import import_module
 from typing import TYPE_CHECKING, List
 
+from ...errors import needs_descriptors
+
 # ruff: noqa: F403  # the modules' own __all__ say which names those are; _MODULES holds them once more, for run time
 
 if TYPE_CHECKING:
@@ -85,7 +87,8 @@ if not TYPE_CHECKING:  # type checkers would take it to mean that there is every
         module = _MODULE_OF.get(name)
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+        with needs_descriptors:
+            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
         return value
 
 
