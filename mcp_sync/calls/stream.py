@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Type, Union
 
 from ..concurrency.deadline import Deadline
+from ..concurrency.forks import notice
 from ..errors import MCPCancelledError, MCPClientError, MCPConnectionError, StreamLostError
 from ..session.connection import Connection
 from ..session.handlers import event_of
@@ -96,6 +97,7 @@ class ToolStream:
     def _run(self) -> Iterator[StreamEvent]:
         from ..protocol.types import Progress
 
+        notice()  # of a fork since the stream was made
         call = self._call
         deadline = Deadline(call.timeout)
         if self._cancelled:

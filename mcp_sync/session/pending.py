@@ -238,6 +238,7 @@ class PendingRequest:
 
     def cancel(self, reason: str = "the caller cancelled") -> None:
         """Stop waiting, and tell the server. Any thread; does not block."""
+        notice()  # the parent's exchange must not be stopped
         waiter = self._waiter
         if not waiter.settled:
             waiter.fail(lambda: MCPCancelledError("the call was cancelled", outcome="unknown"))
@@ -250,6 +251,7 @@ class PendingRequest:
         self._cancelled = True
 
     def _abandon(self, tell: bool, reason: str) -> None:
+        notice()  # the parent's server must not be told
         self._session.dispatcher.withdraw(self._waiter)
         # initialize must not be cancelled (2025-11-25, Cancellation, Behavior Requirements).
         if tell and not self._cancelled and self._waiter.answer is None and self._method != "initialize":

@@ -144,3 +144,43 @@ client.close()
     assert done.report == [[str(number) for number in range(8)]] * 5, done
     if bed.name != "stateless":
         assert len(bed.server.sent("initialize")) == 6
+
+
+@over(*STREAMS)
+@pytest.mark.skipif(sys.platform != "linux", reason="calls fork(2) by itself")
+def test_what_a_child_does_to_inherited_streams_and_futures_does_not_reach_the_server(bed: Bed) -> None:
+    def two(asked: Asked) -> None:
+        asked.progress(1)
+        asked.wait(bed.server.gate)
+        asked.text("done")
+
+    def let_go(asked: Asked) -> None:
+        bed.server.gate.set()
+        asked.text("")
+
+    bed.tool("two", two)
+    bed.tool("let go", let_go)
+    done = run_script(
+        _BEGIN
+        + _UNTOLD
+        + """
+new, begun, future = client.stream_tool("echo"), client.stream_tool("two"), client.submit("two")
+next(begun)
+
+def then_rest(do):
+    do()
+    for thread in threading.enumerate():
+        if thread.name == "mcp-sync-background":
+            thread.join(10)
+
+said = [fork_by(untold, lambda: list(new))]
+said += [fork_by(untold, lambda: then_rest(do)) for do in (begun.close, begun.cancel, future.cancel)]
+client.call_tool("let go")
+print(json.dumps([said, begun.result.text, future.result(10).text]))
+client.close()
+""",
+        *arguments(bed),
+    )
+    assert done.report == [[["MCPClosedError", "not_sent"], None, None, None], "done", "done"], done
+    assert bed.server.tool_calls["echo"] == 0
+    assert not bed.server.sent("notifications/cancelled")
