@@ -42,6 +42,7 @@ from mcp_sync.session.server_requests import Listeners, Pools, ServerRequests
 from mcp_sync.session.waiter import Waiter
 from mcp_sync.transports.http.chunked import ChunkDecoder
 from mcp_sync.transports.http.response import seconds_of_retry_after
+from mcp_sync.transports.masking import Secrets
 from mcp_sync.transports.sse import Framer
 from mcp_sync.transports.stdio.lines import Lines, ServerLog
 from tests.support.whatwg import Seen, interpret
@@ -170,7 +171,9 @@ def stderr(data: bytes) -> None:
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]  # for this one
     logger.addHandler(handler)
-    log = ServerLog(Log(logger.name, logger), "server", {"A": secrets[0], "B": secrets[1], "C": secrets[2]})
+    given = Secrets()
+    given.add_command([], {"A": secrets[0], "B": secrets[1], "C": secrets[2]})
+    log = ServerLog(Log(logger.name, logger), "server", given)
     for piece in pieces(output, seed):
         log.wrote(piece)
     log.flush()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import builtins
 import logging
 import sys
-from typing import List, Mapping
+from typing import List
 
 from ...concurrency.log import Log
 from ...errors import MessageTooLargeError
 from ...escape import escape, excerpt
 from ...protocol.messages import Message, encode
+from ..masking import Secrets
 
 __all__ = ["Lines", "ServerLog", "line_of"]
 
@@ -26,8 +27,6 @@ _TAIL_BYTES = 2048
 _LONGEST_LINE = 4096
 # A notebook shows at most this many lines of one server.
 _MOST_SHOWN = 1000
-# Values of the server's environment that are shorter are words like "true", not secrets.
-_SHORTEST_SECRET = 6
 
 
 class Lines:
@@ -80,18 +79,15 @@ class ServerLog:
     Parameters:
         log: gets the lines, at INFO.
         server: its name.
-        env: the environment that the server was given; its values are masked.
+        secrets: what the server was given; they are masked.
     """
 
-    def __init__(self, log: Log, server: str, env: Mapping[str, str]) -> None:
+    def __init__(self, log: Log, server: str, secrets: Secrets) -> None:
         self.server = server
         self._log = log
-        # A value of several lines is masked line by line too, since that is how it is logged.
-        parts = ((part, f"${name}") for name, value in env.items() for part in (*value.splitlines(), value))
-        secrets = {part: name for part, name in parts if len(part) >= _SHORTEST_SECRET}
-        self._secrets = sorted(secrets.items(), key=lambda secret: -len(secret[0]))
+        self.masked = secrets.mask
         # In bytes: what ends a piece may be the beginning of the longest of them.
-        self._longest = max((len(part.encode("utf-8", "replace")) for part in secrets), default=0)
+        self._longest = secrets.longest
         self._last = b""
         self._dropped = False
         self._line = b""
@@ -143,28 +139,12 @@ class ServerLog:
         )
         sys.stderr.write(f"{self.server}: {what}\n")
 
-    def masked(self, text: str) -> str:
-        """``text`` with the values of the environment replaced by their names."""
-        for value, name in self._secrets:
-            text = text.replace(value, name)
-        return text
-
     def tail(self) -> str:
         """The last 2 kB, to be added to an error's text."""
         text = self._last.decode("utf-8", "replace").replace("\r\n", "\n")
-        if self._dropped:
-            text = self._without_the_end_of_a_secret(text)
-        text = self.masked(text)
+        text = self.masked(text, is_end=self._dropped)
         text = escape(text.encode("utf-8")[-_TAIL_BYTES:].decode("utf-8", "ignore")).strip()
         return f"; it wrote to stderr:\n{text}" if text else "; it wrote nothing to stderr"
-
-    def _without_the_end_of_a_secret(self, text: str) -> str:
-        """``text`` without the end of a secret whose beginning was dropped, so that ``masked`` cannot find it."""
-        cut = 0
-        for value, _ in self._secrets:
-            sizes = range(min(len(value) - 1, len(text)), 0, -1)
-            cut = max(cut, next((size for size in sizes if text.startswith(value[-size:])), 0))
-        return text[cut:]
 
 
 def line_of(message: Message) -> bytes:

@@ -27,6 +27,7 @@ from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPPro
 from ...escape import command_name, excerpt
 from ...protocol.messages import Message, decode
 from ..base import Delivery, Sink
+from ..masking import Secrets
 from .child import Child, Line, environment, start_error
 from .lines import Lines, ServerLog, line_of
 
@@ -53,7 +54,7 @@ class StdioTransport:
     What the server writes to stderr is its log: each line goes, escaped, to the logger ``mcp_sync.transports.stdio``
     at INFO. So ``logging.basicConfig(level=logging.INFO)`` shows it, and a program that configures no logging stays
     quiet; only in a notebook the lines are shown below the cell then. The last 2 kB also go into the error when the
-    server ends. The values of ``env`` are masked in all of them.
+    server ends. The values of ``env`` and the arguments are masked in all of them.
 
     Parameters:
         argv: the command, which is looked up on the PATH that the server gets, and its arguments.
@@ -73,7 +74,9 @@ class StdioTransport:
         self._config = config
         self._sink = sink
         self._pid = os.getpid()
-        self._server_log = ServerLog(_log, command_name(argv[0]), config.env)
+        self.secrets = Secrets()
+        self.secrets.add_command(argv, config.env)
+        self._server_log = ServerLog(_log, command_name(argv[0]), self.secrets)
         # Guards the three below.
         self._guard = threading.RLock()
         self._child: Optional[Child] = None

@@ -32,6 +32,7 @@ from mcp_sync.errors import (
 )
 from mcp_sync.protocol.messages import Message, request
 from mcp_sync.transports.base import Transport
+from mcp_sync.transports.masking import Secrets
 from mcp_sync.transports.stdio import child as child_module
 from mcp_sync.transports.stdio import pipes as pipes_module
 from mcp_sync.transports.stdio.child import Child, environment, start_error
@@ -422,7 +423,9 @@ def masked_by(output: list[bytes], env: dict[str, str]) -> tuple[list[str], str]
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # of this one
     logger.addHandler(handler)
-    log = ServerLog(Log(logger.name, logger), "server", env)
+    secrets = Secrets()
+    secrets.add_command([], env)
+    log = ServerLog(Log(logger.name, logger), "server", secrets)
     for piece in output:
         log.wrote(piece)
     log.flush()
