@@ -78,10 +78,12 @@ class Secrets:
         if "@" in parts.netloc:
             self.add(unquote(parts.password or parts.username or ""), "(password)")
 
-    def add_command(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        """The values of a server's environment, each of its lines too, and its arguments, but for names of options and
-        of files.
+    @classmethod
+    def of_command(cls, argv: Sequence[str], env: Mapping[str, str]) -> Secrets:
+        """The values of a server's environment, each of their lines too, and its arguments, but for names of options
+        and of files.
         """
+        self = cls()
         for name, value in env.items():
             for part in (value, *value.splitlines()):
                 self.add(part, f"${name}")
@@ -89,6 +91,7 @@ class Secrets:
             secret = argument.partition("=")[2] if argument.startswith("-") else argument
             if not os.path.exists(secret):
                 self.add(secret, f"(argument {position})")
+        return self
 
     def mask(self, text: str, *, is_cut: bool = False, is_end: bool = False) -> str:
         """``text`` with names in place of secrets. Mask first, then cut: half a secret is not found.
@@ -177,8 +180,9 @@ def _parts(name: str, value: str) -> Iterator[str]:
 def _forms_of(value: str) -> Set[str]:
     """A secret as it is, and as URLs, JSON, HTML, Python and base64 write it."""
     quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
-    forms = {value, repr(value)[1:-1], html.escape(value), value.replace("/", "\\/"), *quoted}
-    forms |= {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    forms = {value, repr(value)[1:-1], html.escape(value), *quoted}
+    in_json = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    forms |= in_json | {form.replace("/", "\\/") for form in in_json}
     forms |= {_ESCAPED_BYTE.sub(lambda match: match[0].lower(), form) for form in quoted}
     raw = value.encode("utf-8", "surrogatepass")
     forms |= {raw.hex(), raw.hex().upper()}

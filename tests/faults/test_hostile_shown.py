@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import pickle
+import re
+import sys
 import traceback
 import unicodedata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -15,6 +21,7 @@ from mcp_sync.calls.tasks import TaskHandle
 from mcp_sync.calls.tools import Tools
 from mcp_sync.escape import escape, one_line
 from mcp_sync.protocol.urls import public_url
+from mcp_sync.transports.masking import Secrets
 
 SECRET = "hunter2hunter2"
 
@@ -122,3 +129,88 @@ def test_a_tasks_id_cannot_drive_a_terminal() -> None:
     connection: Any = None  # which a repr does not look at
     handle = TaskHandle(connection, "report", task={"taskId": "1\x1b[2J\u202e\n"})
     assert repr(handle) == "<TaskHandle 'report', 1\\x1b[2J\\u202e\\n>"
+
+
+# What a server quotes
+
+
+def base64_of(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+FORMS: dict[str, Any] = {
+    "plain": str,
+    "in percent": lambda secret: quote(secret, safe=""),
+    "in lower percent": lambda secret: re.sub("%..", lambda match: match[0].lower(), quote(secret, safe="")),
+    "as a form": quote_plus,
+    "in JSON": lambda secret: json.dumps(secret)[1:-1],
+    "in PHP's JSON": lambda secret: json.dumps(secret)[1:-1].replace("/", "\\/"),
+    "in HTML": html.escape,
+    "as Python": repr,
+    "in base64": base64_of,
+    "in base64 after one": lambda secret: base64_of("a" + secret),
+    "in base64 after two": lambda secret: base64_of("ab" + secret + "xy"),
+    "in base64 for URLs": lambda secret: base64.urlsafe_b64encode(("user:" + secret).encode()).decode(),
+    "in hex": lambda secret: secret.encode().hex(),
+}
+TOKEN = "to<k>en/with?Sëcrets+\"quotes'"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_secret_is_masked_in_each_form(form: str) -> None:
+    secrets = Secrets()
+    secrets.add_headers({"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"})
+    said = f"application/json: no {FORMS[form](TOKEN)}!"
+    masked = secrets.mask(said)
+    assert "(Authorization)" in masked
+    assert masked.startswith("application/json: no ")
+    # At most the last bits of it, where base64 mixes them with what follows.
+    assert len(masked) <= len("application/json: no (Authorization)!") + 9
+    assert secrets.mask_all({"a": [said, 1, None], said: True}) == {"a": [masked, 1, None], masked: True}
+
+
+@pytest.mark.parametrize(
+    ("headers", "secret"),
+    [
+        ({"Authorization": "Basic " + base64_of("user:hunter2hunter2")}, "hunter2hunter2"),
+        ({"Authorization": "Basic " + base64_of("user:hunter2hunter2")}, "user:hunter2hunter2"),
+        ({"Cookie": "a=first-cookie; b=second-cookie"}, "first-cookie"),
+        ({"Cookie": "a=first-cookie; b=second-cookie"}, "second-cookie"),
+        ({"X-Api-Key": "key-of-mine"}, "key-of-mine"),
+        ({"Authorization": 'AWS4 Credential=a, Signature="0123456789abcdef0"'}, "0123456789abcdef0"),
+    ],
+)
+def test_each_part_of_a_header_is_masked(headers: dict[str, str], secret: str) -> None:
+    secrets = Secrets()
+    secrets.add_headers(headers)
+    assert secret not in secrets.mask(f"<{secret}>")
+
+
+def test_a_secret_that_is_cut_is_masked_too() -> None:
+    secrets = Secrets()
+    secrets.add(TOKEN, "(token)")
+    for size in range(1, len(TOKEN)):
+        assert secrets.mask("said: " + TOKEN[:size], is_cut=True) == "said: "
+        assert not secrets.mask(TOKEN[-size:] + " said", is_end=True).startswith(TOKEN[-size:])
+    assert secrets.mask("said: " + TOKEN) == "said: (token)"
+
+
+def test_a_client_whose_tokens_rotate_forgets_the_oldest() -> None:
+    secrets = Secrets()
+    for number in range(2000):
+        secrets.add_headers({"Authorization": f"Bearer token-number-{number}"})
+    assert "token-number-1999" not in secrets.mask("token-number-1999")
+    assert len(secrets._named) <= 500
+
+
+@pytest.mark.parametrize("argument", [SECRET, f"--token={SECRET}", f"-p={SECRET}"])
+def test_what_a_stdio_server_quotes_of_its_arguments_is_masked(argument: str) -> None:
+    program = (
+        "import sys; sys.exit('usage: server [--token TOKEN]\\nunrecognized arguments: ' + ' '.join(sys.argv[1:]))"
+    )
+    with pytest.raises(MCPClientError) as caught:
+        MCPClient([sys.executable, "-c", program, "--verbose", argument]).connect()
+    text = str(caught.value)
+    assert SECRET not in text
+    assert "unrecognized arguments: --verbose " in text
+    assert "(argument 4)" in text

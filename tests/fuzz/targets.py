@@ -171,8 +171,7 @@ def stderr(data: bytes) -> None:
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]  # for this one
     logger.addHandler(handler)
-    given = Secrets()
-    given.add_command([], {"A": secrets[0], "B": secrets[1], "C": secrets[2]})
+    given = Secrets.of_command([], {"A": secrets[0], "B": secrets[1], "C": secrets[2]})
     log = ServerLog(Log(logger.name, logger), "server", given)
     for piece in pieces(output, seed):
         log.wrote(piece)

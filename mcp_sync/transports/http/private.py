@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConnectionHooks",
+    "EndHooks",
     "PoolHooks",
     "ReleasedOnce",
     "TLSPoolHooks",
     "original_of",
     "set_condition",
+    "set_framing",
     "silence",
     "take_head",
 ]
@@ -88,27 +90,42 @@ def original_of(response: HTTPResponse) -> Optional[http.client.HTTPResponse]:
     return original
 
 
+class EndHooks:
+    """Before http.client's HTTPResponse: ``at_end`` is called before the file that it reads is closed."""
+
+    fp: Any
+    _method: str
+
+    def _close_conn(self) -> None:
+        self.at_end()
+        super()._close_conn()  # type: ignore[misc]  # http.client's
+
+    def at_end(self) -> None:
+        """The body is over, or given up."""
+        raise NotImplementedError
+
+    def has_body(self, status: int) -> bool:
+        """Whether a response with this status has a body, by the method of its request."""
+        return self._method != "HEAD" and status not in (204, 304)
+
+
 def take_head(response: http.client.HTTPResponse, status: int, reason: str, headers: http.client.HTTPMessage) -> None:
-    """What http.client's ``begin`` concludes from a head of HTTP/1.1."""
+    """What http.client's ``begin`` concludes from a head of HTTP/1.1, but for where the body ends."""
     this: Any = response
     this.code = this.status = status
     this.reason = reason
     this.version = 11
     this.headers = this.msg = headers
-    this.chunked = (headers.get("transfer-encoding") or "").lower() == "chunked"
+    this.will_close = "close" in (headers.get("connection") or "").lower()
+
+
+def set_framing(response: http.client.HTTPResponse, length: Optional[int], is_chunked: bool, closes: bool) -> None:
+    """How a body ends: after so many bytes, by its own framing, or with the connection."""
+    this: Any = response
+    this.chunked = is_chunked
     this.chunk_left = None
-    this.length = None
-    size = headers.get("content-length")
-    if size and not this.chunked:
-        try:
-            length = int(size)
-        except ValueError:
-            length = -1
-        this.length = length if length >= 0 else None
-    if status in (204, 304) or this._method == "HEAD":
-        this.length = 0
-    closes = "close" in (headers.get("connection") or "").lower()
-    this.will_close = closes or (not this.chunked and this.length is None)
+    this.length = length
+    this.will_close = closes or this.will_close or (length is None and not is_chunked)
 
 
 def silence(client: SSEClient) -> None:

@@ -74,8 +74,7 @@ class StdioTransport:
         self._config = config
         self._sink = sink
         self._pid = os.getpid()
-        self.secrets = Secrets()
-        self.secrets.add_command(argv, config.env)
+        self.secrets = Secrets.of_command(argv, config.env)
         self._server_log = ServerLog(_log, command_name(argv[0]), self.secrets)
         # Guards the three below.
         self._guard = threading.RLock()

@@ -423,8 +423,7 @@ def masked_by(output: list[bytes], env: dict[str, str]) -> tuple[list[str], str]
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # of this one
     logger.addHandler(handler)
-    secrets = Secrets()
-    secrets.add_command([], env)
+    secrets = Secrets.of_command([], env)
     log = ServerLog(Log(logger.name, logger), "server", secrets)
     for piece in output:
         log.wrote(piece)
