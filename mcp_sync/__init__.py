@@ -113,6 +113,7 @@ __all__ = [
     "PromptReference",
     "RateLimitedError",
     "ReadResourceResult",
+    "RejectedItem",
     "Resource",
     "ResourceLink",
     "ResourceTemplate",
@@ -139,6 +140,7 @@ __all__ = [
 _HOMES = {
     "MCPClient": "client",
     "MCPClientConfig": "config",
+    "RejectedItem": "session.catalog",
     "ToolStream": "calls.stream",
     "ChangeStream": "calls.changes",
     "TaskHandle": "calls.tasks",

@@ -23,6 +23,7 @@ from .calls.asking import (
     uris_of,
 )
 from .calls.operation import READ_ONLY, Operation, Options, list_all, list_tools
+from .calls.reading import warn_of_malformed
 from .calls.stream import ToolStream
 from .concurrency.deadline import Deadline, check_timeout
 from .discovery.opener import Opener
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         ServerCapabilities,
         Tool,
     )
+    from .session.catalog import RejectedItem
     from .session.handlers import (
         ElicitationHandler,
         LogHandler,
@@ -227,6 +229,13 @@ class MCPClient:
         if session is None or session.negotiated is None:
             raise MCPClosedError("the client has not connected yet: use it in a with block, or call connect()")
         return session.negotiated
+
+    @property
+    def rejected(self) -> List[RejectedItem]:
+        """What the server listed and could not be read: left out of its tools, resources, resource templates and
+        prompts when they were last listed.
+        """
+        return self._home.connection.catalog.rejected
 
     # Opening and closing
 
@@ -514,7 +523,9 @@ class MCPClient:
         params: Dict[str, Any] = {"name": name}
         if arguments is not None:
             params["arguments"] = prompt_arguments(checked_arguments(arguments, name, self._target.public))
-        return ask(self._home.connection, "prompts/get", params, GetPromptResult, self._deadline(timeout))
+        prompt = ask(self._home.connection, "prompts/get", params, GetPromptResult, self._deadline(timeout))
+        warn_of_malformed([message.content for message in prompt.messages], f"the prompt {name!r}")
+        return prompt
 
     def complete(
         self,

@@ -295,7 +295,15 @@ class StreamLostError(MCPStreamError, MCPConnectionError):
 
 
 class MCPProtocolError(MCPClientError):
-    """The server broke the protocol: bad JSON, a wrong shape, a message over ``max_message_bytes``."""
+    """The server broke the protocol: bad JSON, a wrong shape, a message over ``max_message_bytes``.
+
+    Attributes:
+        result: the result that cannot be read, as it came; None where there is none.
+    """
+
+    def __init__(self, message: str = "", details: object = None, *, result: Any = None, **context: Any) -> None:
+        super().__init__(message, details, **context)
+        self.result = result
 
 
 class MessageTooLargeError(MCPProtocolError):

@@ -12,7 +12,7 @@ from ..concurrency.deadline import Deadline
 from ..errors import MCPUsageError
 from ..escape import excerpt
 from ..session.connection import Connection
-from ..session.handlers import event_of
+from ..session.handlers import progress_of
 from ..session.pending import PendingRequest
 from .operation import READ_ONLY, Operation, Options, fresh
 from .reading import read, read_tool_result
@@ -127,7 +127,9 @@ def call_tool(
             result = step
         elif on_progress is not None:
             for message in step:
-                on_progress(event_of(message))
+                progress = progress_of(message)
+                if progress is not None:
+                    on_progress(progress)
     return read_tool_result(result, call.params["name"], connection, call.raise_on_error)
 
 

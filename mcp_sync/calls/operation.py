@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Type, TypeVar, cast
 
 from ..concurrency.deadline import Deadline
+from ..concurrency.log import Log
 from ..errors import (
     HTTPStatusError,
     MCPClientError,
     MCPClosedError,
     MCPConnectionError,
+    MCPProtocolError,
     MCPServerError,
     MCPTimeoutError,
     SessionExpiredError,
@@ -23,6 +25,7 @@ from ..errors import (
 from ..protocol.conversations import Ask, Following, Inputs, Pause, list_pages
 from ..protocol.messages import Message, RequestId, is_complete, notification
 from ..protocol.rounds import finish
+from ..session.catalog import RejectedItem
 from ..session.connection import Connection
 from ..session.pending import PendingRequest, ask_soon
 from ..session.session import Session
@@ -31,6 +34,8 @@ from .inputs import give
 from .reading import read
 
 __all__ = ["READ_ONLY", "Operation", "Options", "fresh", "list_all", "list_tools"]
+
+_log = Log(__name__)
 
 _T = TypeVar("_T")
 
@@ -332,7 +337,7 @@ def fresh(connection: Connection, operation: Operation, method: str, params: Opt
 
 
 def list_all(connection: Connection, method: str, field: str, model: Type[_T], deadline: Deadline) -> List[_T]:
-    """All items of a list, all pages, as models.
+    """All items of a list, all pages, as models. One that is malformed is left out, and the catalog keeps it.
 
     Parameters:
         field: the key of the items in each result.
@@ -346,9 +351,15 @@ def list_all(connection: Connection, method: str, field: str, model: Type[_T], d
             raise
         items = _pages(connection, method, field, deadline)
     found: List[_T] = []
-    for item in items:
+    rejected: List[RejectedItem] = []
+    for index, item in enumerate(items):
         deadline.check()
-        found.append(read(model, item, method, connection))
+        try:
+            found.append(read(model, item, method, connection))
+        except MCPProtocolError as exc:
+            name = item.get("name") if isinstance(item, dict) else None
+            rejected.append(RejectedItem(field, index, name if isinstance(name, str) else None, exc.message, item))
+    connection.catalog.reject(field, rejected)
     return found
 
 
@@ -359,10 +370,22 @@ def _pages(connection: Connection, method: str, field: str, deadline: Deadline) 
     try:
         ask = next(pages)
         while True:
-            ask = pages.send(fresh(connection, operation, ask.method, ask.params))
+            result = fresh(connection, operation, ask.method, ask.params)
+            ask = pages.send(_with_known_cursor(result, method, connection))
     except StopIteration as done:
         items = done.value
     return items
+
+
+def _with_known_cursor(result: Dict[str, Any], method: str, connection: Connection) -> Dict[str, Any]:
+    """A page whose cursor means what it says: up to 2025-11-25 servers send an empty one for none."""
+    cursor, session = result.get("nextCursor"), connection.last
+    if cursor == "" and session is not None and session.is_stateful:
+        return {**result, "nextCursor": None}
+    if cursor is not None and not isinstance(cursor, str):
+        kind = type(cursor).__name__
+        _log.warning("the server's answer to %s has a %s as nextCursor, which should be a string", method, kind)
+    return result
 
 
 def list_tools(connection: Connection, deadline: Deadline) -> List[Any]:

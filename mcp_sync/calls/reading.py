@@ -5,10 +5,11 @@ Runs on: the calling thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Dict, Sequence, Type, TypeVar
 
 from pydantic_core import ValidationError
 
+from ..concurrency.log import Log
 from ..errors import MCPProtocolError, ToolError
 from ..escape import excerpt
 from ..session.connection import Connection
@@ -16,7 +17,9 @@ from ..session.connection import Connection
 if TYPE_CHECKING:
     from ..protocol.types import CallToolResult
 
-__all__ = ["read", "read_tool_result"]
+__all__ = ["read", "read_tool_result", "warn_of_malformed"]
+
+_log = Log(__name__)
 
 _T = TypeVar("_T")
 
@@ -36,7 +39,8 @@ def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> 
     if isinstance(payload, dict):
         _check_lists(payload, method, connection)
     try:
-        return model.model_validate(payload)  # type: ignore[attr-defined, no-any-return]  # a pydantic model
+        read: _T = model.model_validate(payload)  # type: ignore[attr-defined]  # a pydantic model
+        return read
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
     # Outside of the handler: pydantic's text quotes what the server sent.
@@ -46,7 +50,24 @@ def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> 
         server=connection.target.public,
         method=method,
         outcome="unknown",
+        result=payload,
     )
+
+
+def warn_of_malformed(blocks: Sequence[Any], what: str) -> None:
+    """Log that content blocks are malformed, and kept as they came."""
+    bad = [(place, block) for place, block in enumerate(blocks) if getattr(block, "problem", "")]
+    if bad:
+        place, block = bad[0]
+        _log.warning(
+            "%d of the %d content blocks of %s are malformed and kept as they came; the first is block %d (%s): %s",
+            len(bad),
+            len(blocks),
+            excerpt(what),
+            place,
+            excerpt(block.type) or "no type",
+            excerpt(block.problem),
+        )
 
 
 def _check_lists(payload: Dict[str, Any], method: str, connection: Connection, outer: bool = True) -> None:
@@ -62,6 +83,7 @@ def _check_lists(payload: Dict[str, Any], method: str, connection: Connection, o
                 server=connection.target.public,
                 method=method,
                 outcome="unknown",
+                result=payload,
             )
         for item in items if outer else ():
             if isinstance(item, dict):
@@ -81,6 +103,7 @@ def _check_result_type(payload: Any, method: str, connection: Connection) -> Non
             server=connection.target.public,
             method=method,
             outcome="unknown",
+            result=payload,
         )
 
 
@@ -91,9 +114,11 @@ def read_tool_result(result: Dict[str, Any], name: str, connection: Connection, 
         ToolError: it says ``isError``, and ``raise_on_error`` is set.
         MCPProtocolError: it has a wrong shape.
     """
-    from ..protocol.types import CallToolResult
+    from ..protocol.types import CallToolResult, UnknownContent
 
     model: CallToolResult = read(CallToolResult, result, "tools/call", connection)
+    if any(type(block) is UnknownContent for block in model.content):
+        warn_of_malformed(model.content, f"the tool {name!r}")
     if raise_on_error and model.is_error:
         reason = excerpt(model.text, _LONGEST_REASON) or "the server gives no reason"
         raise ToolError(

@@ -6,12 +6,13 @@ Runs on: any thread; a conversation belongs to the one that drives it.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Generator, List, Mapping, NamedTuple, Optional, Set
+from typing import Any, Dict, Generator, List, Mapping, NamedTuple, Optional, Set, Union
 
 from pydantic_core import ValidationError
 
 from ..errors import MCPHandshakeError, MCPProtocolError
 from ..escape import excerpt
+from .numbers import read_number
 from .revisions import REVISIONS, Revision, with_handshake
 
 __all__ = [
@@ -164,19 +165,30 @@ def list_pages(method: str, field: str) -> Generator[Ask, Dict[str, Any], List[A
         MCPProtocolError: a cursor comes back, or there is no end to the pages.
     """
     items: List[Any] = []
-    seen: Set[str] = set()
-    cursor: Optional[str] = None
+    seen: Set[Union[str, float]] = set()
+    cursor: Optional[Union[str, float]] = None
     for _ in range(_MAX_PAGES):
         result = yield Ask(method, None if cursor is None else {"cursor": cursor})
         page = result.get(field)
         if not isinstance(page, list):
             raise MCPProtocolError(
-                f"the server's answer to {method} has no list of {field}", method=method, outcome="unknown"
+                f"the server's answer to {method} has no list of {field}",
+                method=method,
+                outcome="unknown",
+                result=result,
             )
         items.extend(page)
         cursor = result.get("nextCursor")
-        if not isinstance(cursor, str):
+        if cursor is None or cursor is False:
             return items
+        if not isinstance(cursor, str) and read_number(cursor, "nextCursor") is None:
+            # What is no cursor may mean that there is more.
+            raise MCPProtocolError(
+                f"the server's answer to {method} has a nextCursor that is none: {excerpt(repr(cursor))}",
+                method=method,
+                outcome="unknown",
+                result=result,
+            )
         if cursor in seen:
             raise MCPProtocolError(
                 f"the server sends the same page of {method} again and again", method=method, outcome="unknown"

@@ -126,7 +126,8 @@ def decode(text: Union[str, bytes]) -> List[Message]:
         # Servers written in Python send what its json module accepts, lone surrogates included. A byte that is not
         # UTF-8 becomes a replacement character, as in any event stream.
         try:
-            value = json.loads(text if isinstance(text, str) else text.decode("utf-8", "replace"))
+            text = text if isinstance(text, str) else text.decode("utf-8", "replace")
+            value = json.loads(text.lstrip("\ufeff"))
         except (ValueError, RecursionError) as exc:
             problem = f"not JSON ({exc})"
         if _is_too_deep(value):
@@ -208,9 +209,13 @@ def result_of(answer: Message) -> Dict[str, Any]:
     if answer.get("jsonrpc") != "2.0":
         raise MCPProtocolError('the server\'s answer does not say "jsonrpc": "2.0"', outcome="unknown")
     result = answer.get("result")
-    if not isinstance(result, dict):
-        raise MCPProtocolError("the server's answer has neither a result object nor an error", outcome="unknown")
-    return result
+    if isinstance(result, dict):
+        return result
+    if result == []:
+        return {}  # PHP has one word for an empty object and an empty list
+    raise MCPProtocolError(
+        "the server's answer has neither a result object nor an error", outcome="unknown", result=result
+    )
 
 
 def error_of(what: str, code: int, text: object, whole: Mapping[str, Any]) -> MCPServerError:

@@ -11,6 +11,7 @@ from typing import Any, Dict, Generator, Mapping, Optional, Set
 from ..errors import MCPCancelledError, MCPProtocolError
 from .conversations import Ask, Following, Inputs, Pause
 from .messages import error_of, task_in
+from .numbers import read_number
 
 __all__ = ["Conversation", "finish", "follow"]
 
@@ -106,8 +107,8 @@ def _check_number(count: int, most: int, where: str) -> None:
 
 def _interval(task: Mapping[str, Any]) -> float:
     given = task.get("pollIntervalMs", task.get("pollInterval"))
-    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
-    return min(max(given / 1000 if is_number else _POLL_SECONDS, _SHORTEST_POLL), _LONGEST_POLL)
+    asked = read_number(given, "poll interval", 1000 * _SHORTEST_POLL, 1000 * _LONGEST_POLL)
+    return _POLL_SECONDS if asked is None else asked / 1000
 
 
 def _outcome(task: Mapping[str, Any]) -> Dict[str, Any]:

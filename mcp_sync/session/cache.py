@@ -11,6 +11,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ..concurrency.clock import monotonic
 from ..protocol.messages import Message
+from ..protocol.numbers import read_number
 
 __all__ = ["ResultCache"]
 
@@ -58,15 +59,10 @@ class ResultCache:
         Parameters:
             changes: what ``changes`` was when it was asked for; None keeps it whatever has changed.
         """
-        ttl_ms = result.get("ttlMs")
-        if (
-            method not in _CACHEABLE
-            or isinstance(ttl_ms, bool)
-            or not isinstance(ttl_ms, (int, float))
-            or not ttl_ms > 0
-        ):
+        ttl_ms = read_number(result.get("ttlMs"), "ttlMs", 0, 1000 * _LONGEST_SECONDS)
+        if method not in _CACHEABLE or not ttl_ms:
             return
-        stale_at = monotonic() + min(ttl_ms / 1000, _LONGEST_SECONDS)
+        stale_at = monotonic() + ttl_ms / 1000
         with self._lock:
             if changes is not None and self.changes != changes:
                 return

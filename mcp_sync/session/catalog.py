@@ -6,7 +6,8 @@ Runs on: any thread; each of the tables is replaced, never changed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Optional
 
 from ..concurrency.log import Log
 from ..escape import excerpt
@@ -16,9 +17,32 @@ from ..protocol.messages import Message
 if TYPE_CHECKING:
     from ..protocol.types import Tool
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "RejectedItem"]
 
 _log = Log(__name__)
+
+
+# So many of one list are logged one by one.
+_MOST_LOGGED = 10
+
+
+@dataclass(frozen=True)
+class RejectedItem:
+    """What a server listed and no model could read; it is left out of the list.
+
+    Attributes:
+        kind: ``"tools"``, ``"resources"``, ``"resourceTemplates"`` or ``"prompts"``.
+        index: its place in the server's list, counted from 0.
+        name: as the server says; None where it gives none.
+        problem: why it was left out.
+        data: it, as it came.
+    """
+
+    kind: str
+    index: int
+    name: Optional[str]
+    problem: str
+    data: Any
 
 
 class Catalog:
@@ -32,6 +56,8 @@ class Catalog:
         self._task_support: Dict[str, str] = {}
         # Whether the tools were ever listed.
         self.is_known = False
+        # Kind -> what was left out when such a list was last read.
+        self._rejected: Dict[str, List[RejectedItem]] = {}
         # How often the server's tools may have changed.
         self.changes = 0
 
@@ -74,6 +100,23 @@ class Catalog:
         }
         self.is_known = True
         return usable
+
+    def reject(self, kind: str, items: List[RejectedItem]) -> None:
+        """Take note of what was left out of a list, and log what was not left out the last time."""
+        before = [(item.index, item.name, item.problem) for item in self._rejected.get(kind, ())]
+        self._rejected = {**self._rejected, kind: items}
+        if [(item.index, item.name, item.problem) for item in items] == before:
+            return
+        for item in items[:_MOST_LOGGED]:
+            name = "without a name" if item.name is None else repr(excerpt(item.name))
+            _log.warning("number %d of the server's %s, %s, is left out: %s", item.index, kind, name, item.problem)
+        if len(items) > _MOST_LOGGED:
+            _log.warning("%d more of the server's %s are left out", len(items) - _MOST_LOGGED, kind)
+
+    @property
+    def rejected(self) -> List[RejectedItem]:
+        """What was left out of the lists, as they were last read."""
+        return [item for items in self._rejected.values() for item in items]
 
     def task_support(self, name: str) -> Optional[str]:
         """``"required"``, ``"optional"``, or None where a tool cannot be run as a task, or is not known."""

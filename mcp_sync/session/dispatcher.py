@@ -23,7 +23,7 @@ from typing import Callable, Dict, List, Optional, Protocol, Tuple, Union
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import inherited
-from ..concurrency.log import Log
+from ..concurrency.log import Log, Sparing
 from ..concurrency.threads import join
 from ..errors import MCPClientError
 from ..protocol.messages import Message, RequestId, matching_id, shown
@@ -71,6 +71,7 @@ class Dispatcher:
         on_lost: Callable[[MCPClientError], None],
     ) -> None:
         self._recipient = recipient
+        self._sparing = Sparing(_log)
         self._on_ending = on_ending
         self._on_lost = on_lost
         self._queue: queue.Queue[Union[List[Message], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
@@ -209,7 +210,7 @@ class Dispatcher:
         elif method == "notifications/progress":
             self._progressed(message, via)
         elif not isinstance(method, str) or not method:
-            _log.warning("a message whose method is no string, or an empty one, is skipped")
+            self._sparing.warning("method", "a message whose method is no string, or an empty one, is skipped")
         elif "id" in message:
             self._recipient.asked(message)
         else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, 
 
 from pydantic_core import ValidationError
 
-from ..concurrency.log import Log
+from ..concurrency.log import Log, Sparing
 from ..errors import MCPUsageError
 from ..escape import excerpt
 from ..protocol.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Message
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     ProgressHandler = Callable[[Progress], object]
     NotificationHandler = Callable[[Notification], object]
 
-__all__ = ["Handlers", "Refusal"]
+__all__ = ["Handlers", "Refusal", "event_of", "progress_of"]
 
 _log = Log(__name__)
+# What a server may send as often as it likes.
+_misshapen = Sparing(_log)
 
 
 class Refusal(Exception):
@@ -186,7 +188,7 @@ class Handlers:
                 try:
                     job()
                 except ValidationError:
-                    _log.warning("a %s of the server has a wrong shape and is skipped", excerpt(method))
+                    _misshapen.warning(method, "a %s of the server has a wrong shape and is skipped", excerpt(method))
                 except BaseException:  # noqa: BLE001  # user code, SystemExit included
                     _log.exception("the handler for %s failed", excerpt(method))
 
@@ -197,7 +199,8 @@ def _read(model: Any, params: Mapping[str, Any]) -> Any:
     try:
         return model.model_validate(params)
     except ValidationError as exc:
-        _log.warning("the server sent %s that cannot be read: %d problems", model.__name__, exc.error_count())
+        name = model.__name__
+        _misshapen.warning(name, "the server sent %s that cannot be read: %d problems", name, exc.error_count())
     raise Refusal(INVALID_PARAMS, "the parameters have a wrong shape")
 
 
@@ -256,5 +259,11 @@ def event_of(message: Message) -> Any:
         if method == "notifications/message":
             return _log_of(message)
     except ValidationError:
-        pass
+        _misshapen.warning(method, "a %s of the server has a wrong shape", excerpt(method))
     return notification_of(message)
+
+
+def progress_of(message: Message) -> Optional[Progress]:
+    """A message as Progress, or None where it is none: the server is not the one to choose what a function is given."""
+    event = event_of(message)
+    return event if isinstance(event, _models()[0]) else None

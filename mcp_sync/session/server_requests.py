@@ -16,7 +16,7 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, Protocol, Set
 
 from ..concurrency.deadline import Deadline
-from ..concurrency.log import Log
+from ..concurrency.log import Log, Sparing
 from ..concurrency.workers import Workers
 from ..errors import MCPClientError
 from ..escape import excerpt
@@ -165,6 +165,7 @@ class ServerRequests:
         # Guards the set of ids that the server has asked and not cancelled.
         self._lock = threading.RLock()
         self._open: Set[object] = set()
+        self._sparing = Sparing(_log)
 
     @property
     def wants_progress(self) -> bool:
@@ -175,7 +176,7 @@ class ServerRequests:
         """The server has sent a request."""
         id, method, params = message["id"], message["method"], message.get("params")
         if isinstance(id, bool) or not isinstance(id, (int, str, float)):
-            _log.warning("a request of the server without a usable id is skipped")
+            self._sparing.warning("id", "a request of the server without a usable id is skipped")
         elif method == "ping":
             self._send_soon(self._pools.pings, result_answer(id, {}))
         elif not isinstance(method, str) or not self._handlers.can_answer(method):
@@ -209,13 +210,13 @@ class ServerRequests:
 
     def _send_soon(self, workers: Workers, answer: Message) -> None:
         if not workers.submit(lambda: self._send(answer)):
-            _log.warning("an answer to the server was dropped: too many wait already")
+            self._sparing.warning("full", "an answer to the server was dropped: too many wait already")
 
     def _send(self, answer: Message) -> None:
         try:
             self._reply(answer)
         except MCPClientError as exc:
-            _log.warning("an answer to the server could not be sent: %s", exc)
+            self._sparing.warning("answer", "an answer to the server could not be sent: %s", exc)
 
     def notified(self, message: Message) -> None:
         """The server has sent a notification."""

@@ -205,20 +205,11 @@ def test_is_error_is_false_unless_said() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {},
-        {"content": None},
         {"content": "text"},
         {"content": {"type": "text", "text": "x"}},
-        {"content": ["text"]},
-        {"content": [{"text": "no type"}]},
-        {"content": [{"type": None, "text": "x"}]},
-        {"content": [{"type": "text"}]},
-        {"content": [{"type": "text", "text": None}]},
-        {"content": [{"type": "image", "data": "x"}]},
-        {"content": [{"type": "resource", "resource": {"uri": "a:b"}}]},
         {"content": [], "isError": {"really": "no"}},
-        {"content": [], "_meta": []},
-        [],
+        {"content": [], "_meta": [1]},
+        [1],
         None,
         "text",
     ],
@@ -241,9 +232,24 @@ def test_a_block_of_an_unknown_type_is_kept() -> None:
     assert read.to_wire() == {"content": [text("hi"), block]}
 
 
-def test_a_malformed_block_of_a_known_type_does_not_pass_as_unknown() -> None:
-    with pytest.raises(ValidationError, match="not a valid image block"):
-        result({"type": "image", "voxels": 1})
+@pytest.mark.parametrize("block", [{"type": "image", "voxels": 1}, {"type": "text", "text": None}, {"type": "text"}])
+def test_a_malformed_block_keeps_its_data_and_says_so(block: Dict[str, Any]) -> None:
+    (kept,) = result(block).content
+    assert isinstance(kept, UnknownContent)
+    assert kept.problem
+    assert kept.to_wire() == block
+
+
+@pytest.mark.parametrize("block", ["text", 7, None, [1], {"text": "no type"}, {"type": None, "text": "x"}])
+def test_what_is_no_block_at_all_keeps_its_data(block: Any) -> None:
+    (kept,) = result(block).content
+    assert isinstance(kept, UnknownContent)
+    assert kept.type == ""
+    assert kept.problem
+    assert kept.to_wire() == ({**block, "type": ""} if isinstance(block, dict) else {"type": "", "data": block})
+
+
+def test_a_malformed_block_of_a_sampling_message_is_refused() -> None:
     with pytest.raises(ValidationError, match="not a valid tool_use block"):
         SamplingMessage.model_validate({"role": "user", "content": {"type": "tool_use"}})
 
@@ -291,7 +297,10 @@ def test_sampling_takes_one_block_or_a_list() -> None:
     ("kind", "document"),
     [
         (Tool, {"inputSchema": {}}),
-        (Tool, {"name": "t", "inputSchema": []}),
+        (Tool, {"name": "t", "inputSchema": [1]}),
+        (Progress, {"progress": float("nan")}),
+        (Progress, {"progress": float("inf")}),
+        (Progress, {"progress": 10**400}),
         (CompleteResult, {"completion": {"values": "abc"}}),
         (ReadResourceResult, {"contents": [{"uri": "a:b", "mimeType": "text/plain"}]}),
         (Progress, {"progress": "soon"}),
@@ -351,16 +360,12 @@ INF = math.inf
         (0, 0, None),
         (1, 0.0, None),
         (1, -5, None),
-        (NAN, 5, None),
         (1, NAN, None),
-        (INF, 5, 1.0),
-        (5, INF, 0.0),
-        (INF, INF, None),
-        (10**400, 5, 1.0),
-        (-(10**400), 5, 0.0),
-        (5, 10**400, 0.0),
-        (10**400, 1.5, 1.0),
-        (0.5, 10**400, 0.0),
+        (5, INF, None),
+        (5, 10**400, None),
+        (10**300, 5, 1.0),
+        (10**300, 1.5, 1.0),
+        (0, 10**300, 0.0),
     ],
 )
 def test_fraction_is_between_zero_and_one_or_none(progress: float, total: Optional[float], fraction: Any) -> None:

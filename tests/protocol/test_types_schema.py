@@ -40,6 +40,7 @@ pytestmark = needs_spec
 
 # What the schemas require and we do not insist on: each is worth less to a client than the rest of the message.
 LENIENT = {
+    ("CallToolResult", "content"),
     ("CacheableResult", "cacheScope"),
     ("CacheableResult", "ttlMs"),
     ("DiscoverResult", "cacheScope"),

@@ -3,6 +3,7 @@
 Runs on: any thread; models are plain data. The one lock in here guards pydantic's making of validators.
 """
 
+import copy
 import os
 import threading
 from typing import (
@@ -18,13 +19,15 @@ from typing import (
     Optional,
     Tuple,
     Type,
+    TypeVar,
     Union,
     get_origin,
 )
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ...escape import escape
+from ..numbers import LARGEST, read_number
 
 __all__ = [
     "Annotations",
@@ -63,25 +66,52 @@ def _false(_: None) -> bool:
     return False
 
 
+def _complete(_: None) -> str:
+    return "complete"
+
+
 def _no_params(_: None) -> Dict[str, Any]:
     return {}
 
 
-# A number that stays what it was: 3 does not become 3.0, and an integer keeps all its digits.
-Number = Annotated[Union[int, float], Field(union_mode="left_to_right")]
+def _number(value: Any) -> Optional[float]:
+    return read_number(value, "number")
+
+
+def _whole(value: Any) -> Optional[int]:
+    number = read_number(value, "number")
+    return None if number is None else int(number)
+
+
+# A number that stays what it was, 3 does not become 3.0; finite, and not too large to calculate with.
+_Integer = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+Number = Annotated[
+    Union[_Integer, Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]],
+    Field(union_mode="left_to_right"),
+]
 # 2025-11-25, Basic > "Requests" and Utilities > "Progress": a string or an integer. The order keeps "7" a string.
 ProgressToken = Annotated[Union[str, int], Field(union_mode="left_to_right")]
 
 if TYPE_CHECKING:
     Flag = bool
     Params = Dict[str, Any]
+    ResultType = str
+    Measure = Optional[Union[int, float]]
+    Count = Optional[int]
 else:
+    # Numbers that may be absent: what is no number is as good as absent. Python runs for those only.
+    Measure = Annotated[Union[Number, Annotated[Any, AfterValidator(_number)]], Field(union_mode="left_to_right")]
+    Count = Annotated[Union[_Integer, Annotated[Any, AfterValidator(_whole)]], Field(union_mode="left_to_right")]
     # An optional boolean that is False when absent, and when a server writes null for that. Python runs for null only.
     Flag = Annotated[Union[bool, Annotated[None, AfterValidator(_false)]], Field(union_mode="left_to_right")]
+    ResultType = Annotated[Union[str, Annotated[None, AfterValidator(_complete)]], Field(union_mode="left_to_right")]
     # Params as plain data, in the same way: empty when absent or null.
     Params = Annotated[
         Union[Dict[str, Any], Annotated[None, AfterValidator(_no_params)]], Field(union_mode="left_to_right")
     ]
+
+
+_W = TypeVar("_W", bound="WireModel")
 
 
 class WireModel(BaseModel):
@@ -105,6 +135,17 @@ class WireModel(BaseModel):
 
     # Fields where null is a value of its own. Everywhere else the schemas have no null, and None means "absent".
     _nullable: ClassVar[FrozenSet[str]] = frozenset()
+
+    @classmethod
+    def model_validate(cls: Type[_W], obj: Any, **options: Any) -> _W:
+        """As in pydantic, but an empty list is an empty object wherever an object is due: PHP has one word for both."""
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as exc:
+            mended = _with_empty_objects(obj, exc)
+            if mended is None:
+                raise
+        return super().model_validate(mended, **options)
 
     @classmethod
     def model_rebuild(cls, **options: Any) -> Optional[bool]:
@@ -155,7 +196,7 @@ class Result(WireModel):
     Source: 2026-07-28, schema ``Result``, Basic > "Responses".
     """
 
-    result_type: str = "complete"
+    result_type: ResultType = "complete"
     meta: Optional[Dict[str, Any]] = None
 
 
@@ -167,7 +208,7 @@ class CacheableResult(Result):
     Source: 2026-07-28, schema ``CacheableResult``, Server > Utilities > "Caching".
     """
 
-    ttl_ms: Optional[int] = None
+    ttl_ms: Count = None
     cache_scope: Optional[str] = None
 
 
@@ -199,7 +240,7 @@ class Annotations(WireModel):
     """
 
     audience: Optional[List[str]] = None
-    priority: Optional[Number] = None
+    priority: Measure = None
     last_modified: Optional[str] = None
 
 
@@ -231,6 +272,41 @@ def _plan(model: Type[WireModel]) -> List[Tuple[str, str, bool]]:
             for name, field in model.model_fields.items()
         ]
     return plan
+
+
+_WANTS_OBJECT = frozenset({"dict_type", "model_type", "model_attributes_type"})
+
+
+def _with_empty_objects(payload: Any, problems: ValidationError) -> Any:
+    """A copy of ``payload`` with ``{}`` for each ``[]`` where an object is due, or None where there is none."""
+    whole: Any = [payload]
+    copied = {id(whole)}
+    for problem in problems.errors(include_url=False, include_context=False):
+        path = _path(payload, problem["loc"]) if problem["type"] in _WANTS_OBJECT else None
+        if path is None:
+            continue
+        place: Any = whole
+        key: Any = 0
+        for following in path:
+            if id(place[key]) not in copied:
+                place[key] = copy.copy(place[key])
+                copied.add(id(place[key]))
+            place, key = place[key], following
+        place[key] = {}
+    return whole[0] if whole[0] is not payload else None
+
+
+def _path(value: Any, location: Tuple[Union[int, str], ...]) -> Optional[List[Union[int, str]]]:
+    """The keys that lead to an empty list at ``location``, in which pydantic also names the members of unions."""
+    if not location:
+        return [] if isinstance(value, list) and not value else None
+    key, rest = location[0], location[1:]
+    if isinstance(value, (dict, list)) and (key in value if isinstance(value, dict) else isinstance(key, int)):
+        inner: Any = value
+        path = _path(inner[key], rest)
+        if path is not None:
+            return [key, *path]
+    return _path(value, rest)
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ Runs on: any thread; models are plain data.
 
 from typing import List, Literal, Optional
 
-from .base import Flag, Result, WireModel
+from .base import Count, Flag, Result, WireModel
 
 __all__ = ["CompleteResult", "Completion", "PromptReference", "ResourceTemplateReference"]
 
@@ -39,7 +39,7 @@ class Completion(WireModel):
     """
 
     values: List[str]
-    total: Optional[int] = None
+    total: Count = None
     has_more: Flag = False
 
 

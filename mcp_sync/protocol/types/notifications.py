@@ -3,12 +3,11 @@
 Runs on: any thread; models are plain data.
 """
 
-import math
 from typing import Any, ClassVar, FrozenSet, Optional
 
 from pydantic import Field
 
-from .base import NotificationParams, Number, Params, ProgressToken, WireModel
+from .base import Measure, NotificationParams, Number, Params, ProgressToken, WireModel
 
 __all__ = ["LogMessage", "Notification", "Progress"]
 
@@ -31,7 +30,7 @@ class Progress(NotificationParams):
 
     progress_token: Optional[ProgressToken] = None
     progress: Number
-    total: Optional[Number] = None
+    total: Measure = None
     message: Optional[str] = None
 
     @property
@@ -39,12 +38,7 @@ class Progress(NotificationParams):
         """``progress`` as a part of ``total``, between 0.0 and 1.0; None where the server names no usable total."""
         if self.total is None or not self.total > 0:
             return None
-        try:
-            part = float(self.progress / self.total)
-        except OverflowError:  # an integer can be larger than any float
-            return 1.0 if self.progress >= self.total else 0.0
-        # Infinity by infinity, and NaN, which some servers do send.
-        return None if math.isnan(part) else min(max(part, 0.0), 1.0)
+        return min(max(float(self.progress / self.total), 0.0), 1.0)
 
 
 class LogMessage(NotificationParams):

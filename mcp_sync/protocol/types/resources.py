@@ -7,7 +7,7 @@ from typing import Annotated, Any, Dict, List, Optional, Union
 
 from pydantic import Field
 
-from .base import Annotations, CacheableResult, Icon, WireModel
+from .base import Annotations, CacheableResult, Count, Icon, WireModel
 from .binary import Binary
 
 __all__ = [
@@ -31,7 +31,7 @@ class Resource(WireModel):
     title: Optional[str] = None
     description: Optional[str] = None
     mime_type: Optional[str] = None
-    size: Optional[int] = None
+    size: Count = None
     annotations: Optional[Annotations] = None
     icons: Optional[List[Icon]] = None
     meta: Optional[Dict[str, Any]] = None

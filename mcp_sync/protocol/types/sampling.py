@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Dict, FrozenSet, List, Literal, Opt
 
 from pydantic import AfterValidator, Field
 
-from .base import Flag, Number, RequestParams, Result, WireModel
+from .base import Flag, Measure, RequestParams, Result, WireModel
 from .content import AudioContent, ContentBlock, ImageContent, TextContent, UnknownContent
 from .tools import Tool
 
@@ -109,9 +109,9 @@ class ModelPreferences(WireModel):
     """
 
     hints: Optional[List[ModelHint]] = None
-    cost_priority: Optional[Number] = None
-    speed_priority: Optional[Number] = None
-    intelligence_priority: Optional[Number] = None
+    cost_priority: Measure = None
+    speed_priority: Measure = None
+    intelligence_priority: Measure = None
 
 
 class ToolChoice(WireModel):
@@ -136,7 +136,7 @@ class CreateMessageParams(RequestParams):
     max_tokens: int
     system_prompt: Optional[str] = None
     model_preferences: Optional[ModelPreferences] = None
-    temperature: Optional[Number] = None
+    temperature: Measure = None
     stop_sequences: Optional[List[str]] = None
     include_context: Optional[str] = None
     tools: Optional[List[Tool]] = None

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Dict, FrozenSet, Optional
 
 from pydantic import Field
 
-from .base import Number, Params, Result, WireModel
+from .base import Count, Measure, Params, Result, WireModel
 
 __all__ = ["ErrorObject", "GetTaskResult", "InputRequest"]
 
@@ -62,10 +62,10 @@ class GetTaskResult(Result):
     status_message: Optional[str] = None
     created_at: Optional[str] = None
     last_updated_at: Optional[str] = None
-    ttl: Optional[int] = None
-    poll_interval: Optional[Number] = None
-    ttl_ms: Optional[int] = None
-    poll_interval_ms: Optional[Number] = None
+    ttl: Count = None
+    poll_interval: Measure = None
+    ttl_ms: Count = None
+    poll_interval_ms: Measure = None
     input_requests: Optional[Dict[str, InputRequest]] = None
     result: Optional[Dict[str, Any]] = None
     error: Optional[ErrorObject] = None

@@ -7,8 +7,10 @@ import hashlib
 import json
 from typing import Any, ClassVar, Dict, FrozenSet, List, NoReturn, Optional
 
+from pydantic import Field
+
 from .base import Flag, Icon, Result, WireModel
-from .content import ContentBlock, TextContent
+from .content import ContentBlocks, TextContent
 
 __all__ = ["CallToolResult", "Tool", "ToolAnnotations", "ToolExecution"]
 
@@ -75,7 +77,7 @@ class CallToolResult(Result):
 
     _nullable: ClassVar[FrozenSet[str]] = frozenset({"structured_content"})
 
-    content: List[ContentBlock]
+    content: ContentBlocks = Field(default_factory=list)
     structured_content: Any = None
     is_error: Flag = False
 
