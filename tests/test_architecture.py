@@ -340,7 +340,6 @@ def test_no_code_names_a_protocol_date(name: str) -> None:
 
 # A module over 400 lines asks the design for something. These have their reasons.
 LONG = {
-    "errors.py": "one tree of exceptions, with what each of them says to its reader",
     "session/connection.py": "opening, losing and reopening a session is one state under one lock",
     "errors.py": "one tree of exceptions is read as one",
     "client.py": "the facade is as long as its documentation needs",
