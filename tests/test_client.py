@@ -197,12 +197,11 @@ def test_anything_else_can_be_asked_or_told(server: FaultServer, client: MCPClie
 @pytest.mark.parametrize(
     ("method", "answer", "call"),
     [
-        ("tools/list", {"tools": [{"name": 7}]}, lambda client: client.list_tools()),
         ("tools/list", {"tools": {}}, lambda client: client.list_tools()),
         ("resources/list", {}, lambda client: client.list_resources()),
         ("resources/read", {"contents": 7}, lambda client: client.read_resource("test://one")),
         ("prompts/get", {"messages": [{"role": "x"}]}, lambda client: client.get_prompt("greet")),
-        ("completion/complete", {"completion": []}, lambda client: client.complete("greet", "a", "b")),
+        ("completion/complete", {"completion": [7]}, lambda client: client.complete("greet", "a", "b")),
     ],
 )
 def test_an_answer_of_a_wrong_shape_is_a_protocol_error_that_names_it(

@@ -41,6 +41,10 @@ def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> 
     try:
         read: _T = model.model_validate(payload)  # type: ignore[attr-defined]  # a pydantic model
         return read
+    except ValidationError:
+        from ..protocol.types.base import as_model
+    try:
+        return as_model(model, payload)  # type: ignore[type-var]  # it may be well but for an empty list
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
     # Outside of the handler: pydantic's text quotes what the server sent.

@@ -94,6 +94,7 @@ def initialize(
             know.
     """
     from .types import InitializeResult
+    from .types.base import as_model
 
     proposed = with_handshake(version)
     result = yield Ask(
@@ -102,7 +103,7 @@ def initialize(
     )
     problem = ""
     try:
-        answer = InitializeResult.model_validate(result)
+        answer = as_model(InitializeResult, result)
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -136,10 +137,11 @@ def discover(version: Optional[str]) -> Generator[Any, Any, Optional[Negotiated]
         error is raised where the answer is awaited; what it means is the caller's decision.
     """
     from .types import DiscoverResult, Implementation
+    from .types.base import as_model
 
     result = yield Ask("server/discover", {})
     try:
-        answer = DiscoverResult.model_validate(result)
+        answer = as_model(DiscoverResult, result)
     except ValidationError:
         return None
     revision = mutual(answer.supported_versions, version)

@@ -197,7 +197,7 @@ class Handlers:
 
 def _read(model: Any, params: Mapping[str, Any]) -> Any:
     try:
-        return model.model_validate(params)
+        return _as_model(model, params)
     except ValidationError as exc:
         name = model.__name__
         _misshapen.warning(name, "the server sent %s that cannot be read: %d problems", name, exc.error_count())
@@ -230,13 +230,19 @@ def _models() -> Any:
     return Progress, LogMessage, Notification
 
 
+def _as_model(model: Any, payload: Any) -> Any:
+    from ..protocol.types.base import as_model
+
+    return as_model(model, payload)
+
+
 def _progress_of(message: Message) -> Progress:
-    progress: Progress = _models()[0].model_validate(message.get("params"))
+    progress: Progress = _as_model(_models()[0], message.get("params"))
     return progress
 
 
 def _log_of(message: Message) -> LogMessage:
-    log: LogMessage = _models()[1].model_validate(message.get("params"))
+    log: LogMessage = _as_model(_models()[1], message.get("params"))
     return log
 
 
@@ -255,7 +261,7 @@ def event_of(message: Message) -> Any:
     method = message["method"]
     try:
         if method == "notifications/progress":
-            return _models()[0].model_validate(message.get("params"))
+            return _as_model(_models()[0], message.get("params"))
         if method == "notifications/message":
             return _log_of(message)
     except ValidationError:

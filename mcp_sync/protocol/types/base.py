@@ -137,17 +137,6 @@ class WireModel(BaseModel):
     _nullable: ClassVar[FrozenSet[str]] = frozenset()
 
     @classmethod
-    def model_validate(cls: Type[_W], obj: Any, **options: Any) -> _W:
-        """As in pydantic, but an empty list is an empty object wherever an object is due: PHP has one word for both."""
-        try:
-            return super().model_validate(obj, **options)
-        except ValidationError as exc:
-            mended = _with_empty_objects(obj, exc)
-            if mended is None:
-                raise
-        return super().model_validate(mended, **options)
-
-    @classmethod
     def model_rebuild(cls, **options: Any) -> Optional[bool]:
         """Make the validator, as pydantic does when the model is first used, one thread at a time.
 
@@ -272,6 +261,22 @@ def _plan(model: Type[WireModel]) -> List[Tuple[str, str, bool]]:
             for name, field in model.model_fields.items()
         ]
     return plan
+
+
+def as_model(model: Type[_W], payload: Any) -> _W:
+    """``payload`` as a model, where an empty list is an empty object wherever an object is due: PHP has one word for
+    both.
+
+    Raises:
+        ValidationError: its shape is wrong.
+    """
+    try:
+        return model.model_validate(payload)
+    except ValidationError as exc:
+        mended = _with_empty_objects(payload, exc)
+        if mended is None:
+            raise
+    return model.model_validate(mended)
 
 
 _WANTS_OBJECT = frozenset({"dict_type", "model_type", "model_attributes_type"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Dict, List, Literal, Optional,
 
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError
 
-from .base import Annotations, WireModel
+from .base import Annotations, WireModel, as_model
 from .binary import Binary
 from .resources import Resource, ResourceContents, TextResourceContents
 
@@ -132,7 +132,7 @@ def _as_it_came(block: Any) -> WireModel:
     problem = ""
     if kind in _MODELS:
         try:
-            return _MODELS[kind].model_validate(block)  # it may be well but for an empty list
+            return as_model(_MODELS[kind], block)
         except ValidationError as exc:
             first = exc.errors(include_input=False, include_url=False)[0]
             problem = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from pydantic import ValidationError
 
-from .base import CacheableResult, Flag, Icon, Result, WireModel
+from .base import CacheableResult, Flag, Icon, Result, WireModel, as_model
 
 __all__ = [
     "DiscoverResult",
@@ -107,6 +107,6 @@ class DiscoverResult(CacheableResult):
     def server_info(self) -> Optional[Implementation]:
         """Who the server says it is (in ``meta``), or None where it does not, or not in the form of the schema."""
         try:
-            return Implementation.model_validate((self.meta or {})[_SERVER_INFO])
+            return as_model(Implementation, (self.meta or {})[_SERVER_INFO])
         except (KeyError, ValidationError):
             return None
