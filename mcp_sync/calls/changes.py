@@ -55,6 +55,8 @@ class ChangeStream:
         self._condition = Condition()
         self._backlog: Deque[Message] = collections.deque()
         self._session_changed = False
+        # Why no more comes; for one who waits to be told.
+        self._error: Optional[MCPClientError] = None
         self._closed = False
         self.dropped = 0
         self._connection.listeners.add(self)
@@ -102,7 +104,7 @@ class ChangeStream:
         return event
 
     def _wait(self, deadline: Deadline) -> None:
-        while not self._backlog and not self._session_changed and not self._closed and not deadline.expired:
+        while not (self._backlog or self._session_changed or self._error or self._closed or deadline.expired):
             self._condition.wait(deadline.remaining)
 
     def get(self, timeout: float = float("inf")) -> Optional[Notification]:
@@ -123,35 +125,60 @@ class ChangeStream:
         while True:
             with self._condition:
                 self._wait(deadline)
+                error = self._error
                 if self._backlog:
                     return notification_of(self._backlog.popleft())
-                if self._closed or not self._session_changed:
+                if error is None and (self._closed or not self._session_changed):
                     return None
-                self._session_changed = False
+                reopens, self._session_changed = error is None, False
+            if reopens:
+                self._reopen_soon()
+            elif error is not None:
+                self._error = None
+                if self._end():
+                    self._connection.pools.reopening.submit(self._take_back)
+                raise error
+
+    def _reopen_soon(self) -> None:
+        """Have a lost session opened anew, off this thread: that takes as long as it takes, and whoever waits for an
+        event waits no longer than it was told to.
+        """
+
+        def reopen() -> None:
             error: Optional[MCPClientError] = None
             try:
                 self._connection.session(Deadline(self._connection.config.timeout))
                 error = self._subscriptions.failure
             except MCPClosedError:
-                self.close()
+                self._end()
             except MCPClientError as exc:
                 error = exc
             if error is not None:
-                self.close()
-                raise error
+                with self._condition:
+                    self._error = error
+                    self._condition.notify_all()
+
+        if not self._connection.pools.reopening.submit(reopen):
+            reopen()  # the client is closed, or there is no thread to give
 
     def close(self) -> None:
         """Stop listening; a thread that waits for an event gets none. Idempotent; any thread."""
-        with self._condition:
-            if self._closed:
-                return
-            self._closed = True
-            self._condition.notify_all()
+        if self._end():
+            self._take_back()
+
+    def _take_back(self) -> None:
         self._connection.listeners.remove(self)
         try:
             self._subscriptions.remove(self._uris, self._kinds, Deadline(self._connection.config.timeout))
         except MCPClientError as exc:
             _log.debug("a subscription could not be taken back: %s", exc)
+
+    def _end(self) -> bool:
+        """Wake whoever waits; nothing comes any more. Returns whether this was the first time."""
+        with self._condition:
+            first, self._closed = not self._closed, True
+            self._condition.notify_all()
+        return first
 
     def disown(self) -> None:
         """This process was forked from the one that listens."""

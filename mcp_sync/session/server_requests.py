@@ -103,6 +103,11 @@ class Pools:
         return self._pool("background", threads=1, backlog=1000)
 
     @property
+    def reopening(self) -> Workers:
+        """For opening a lost session anew while those who listen wait for no more than an event."""
+        return self._pool("reopener", threads=8, backlog=1000)
+
+    @property
     def pings(self) -> Workers:
         """For the answers to pings."""
         return self._pool("ping", threads=1, backlog=1000)
