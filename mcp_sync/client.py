@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .calls.changes import ChangeStream
     from .calls.direct_http import DirectHTTP
     from .calls.futures import Background, ToolFuture
+    from .calls.many import Recipe
     from .calls.tasks import TaskHandle
     from .calls.tools import Tools
     from .config import MCPClientConfig
@@ -175,6 +176,16 @@ class MCPClient:
         make_connection = functools.partial(Connection, target, settings, handlers, self._opener)
         self._home = Home(make_connection, self._opener.after_fork)
         self._tools: Optional[Tools] = None
+        live = {
+            "session": session,
+            "sampling_handler": sampling_handler,
+            "elicitation_handler": elicitation_handler,
+            "roots": roots,
+            "log_handler": log_handler,
+            "progress_handler": progress_handler,
+            "notification_handler": notification_handler,
+        }
+        self._made_of = server, {"auth": auth, "headers": headers}, live
         weakref.finalize(self, self._home.collected).atexit = False
 
     # State
@@ -377,7 +388,8 @@ class MCPClient:
 
         Parameters:
             max_workers: how many calls run at once.
-            executor: where they run instead, for example your own ``ThreadPoolExecutor``.
+            executor: where they run instead: your own ``ThreadPoolExecutor``; or a ``ProcessPoolExecutor`` or Dask's
+                ``get_executor()``, whose processes make clients of their own with the same settings.
             timeout: seconds for each call.
 
         Returns:
@@ -388,13 +400,13 @@ class MCPClient:
             under way are cancelled.
         """
         with needs_descriptors:
-            from .calls.futures import map_calls
+            from .calls.many import map_calls
 
         server, seconds = self._target.public, self._timeout(timeout)
         calls = [
             ToolCall(tool_params(name, item, None, server), seconds, None, raise_on_error, retry) for item in arguments
         ]
-        return map_calls(self._home.connection, calls, max_workers, executor)
+        return map_calls(self._home.connection, calls, max_workers, executor, self._recipe)
 
     def submit_task(
         self,
@@ -655,6 +667,17 @@ class MCPClient:
             from .session.subscriptions import Subscriptions
 
         return Subscriptions.of(self._home.connection)
+
+    @property
+    def _recipe(self) -> Recipe:
+        """How another process makes a client like this one."""
+        with needs_descriptors:
+            from .calls.many import Recipe
+
+        server, shown, live = self._made_of
+        options = {name: value for name, value in shown.items() if isinstance(value, (str, Mapping))}
+        kept_here = [name for name, value in {**shown, **live}.items() if value is not None and name not in options]
+        return Recipe(MCPClient, server, self._config, options, tuple(kept_here))
 
     def _background(self) -> Background:
         with needs_descriptors:

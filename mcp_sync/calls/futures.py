@@ -1,16 +1,15 @@
-"""Calls in the background, and many calls at once: a future whose ``cancel()`` stops the tool.
+"""Calls in the background: a future whose ``cancel()`` stops the tool.
 
-Runs on: one daemon thread per running call, at most 64 at once; those of a map on a few daemon threads for as long as
-it takes, or on the user's own executor.
+Runs on: one daemon thread per running call, at most 64 at once; those that a handler or one of these threads begins on
+64 more.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Set
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
 
 from ..concurrency.background_close import settling_a_future, stay_at_exit
 from ..concurrency.deadline import Deadline
@@ -18,8 +17,9 @@ from ..concurrency.events import Condition
 from ..concurrency.forks import disown, in_child, inherited, notice
 from ..concurrency.signals import from_signal_handler
 from ..concurrency.workers import Workers
-from ..errors import MCPClosedError, MCPConnectionError, MCPUsageError
+from ..errors import MCPClosedError
 from ..session.connection import Connection
+from ..session.handlers import depth
 from ..session.pending import PendingRequest
 from ..transports.http.private import set_condition
 from .asking import ToolCall, call_tool
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:
     _Future = concurrent.futures.Future
 
-__all__ = ["Background", "ToolFuture", "map_calls"]
+__all__ = ["Background", "ToolFuture"]
 
 _THREADS = 64
 _BACKLOG = 100_000
@@ -104,6 +104,10 @@ class ToolFuture(_Future):
         else:
             self._finish(lambda: self.set_result(result))
 
+    def take(self, result: CallToolResult) -> None:
+        """End with ``result``, unless it has ended."""
+        self._finish(lambda: self.set_result(result))
+
     def fail(self, error: BaseException) -> None:
         """End with ``error``, unless it has ended."""
         self._finish(lambda: self.set_exception(error))
@@ -136,11 +140,16 @@ in_child(_after_fork_in_child)
 
 
 class Background:
-    """The threads that a client's ``submit`` runs on."""
+    """The threads that a client's ``submit`` runs on.
+
+    What is submitted on one of them, or by a handler, has threads of its own: those here may all wait for it.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._workers = Workers("mcp-sync-call", threads=_THREADS, backlog=_BACKLOG)
+        # By the depth of what is submitted.
+        self._workers: Dict[int, Workers] = {}
+        self._closed = False
         # Those that wait for a thread: they fail when there will be none. To add and to discard is one step of the
         # interpreter.
         self._waiting: Set[ToolFuture] = set()
@@ -155,63 +164,43 @@ class Background:
         Raises:
             MCPClientError: it cannot be run: the client is closed, or 100,000 calls wait already.
         """
-        future = ToolFuture()
+        future, here = ToolFuture(), depth.get()
 
         def begin() -> None:
             self._waiting.discard(future)
-            future.run(lambda: work(future.follow))
+            outer = depth.set(here + 1)
+            try:
+                future.run(lambda: work(future.follow))
+            finally:
+                depth.reset(outer)
 
         self._waiting.add(future)
         _open.add(future)
-        if not self._workers.submit(begin):
+        try:
+            is_taken = self._at(here).submit(begin)
+        except BaseException:
+            future.cancel()  # nobody else can: the caller was interrupted, and has no future
+            raise
+        if not is_taken:
             self._waiting.discard(future)
             raise MCPClosedError("the client takes no more calls: it is closed, or too many wait", outcome="not_sent")
         return future
 
+    def _at(self, here: int) -> Workers:
+        workers = self._workers.get(here)
+        if workers is None:
+            # One step of the interpreter: of two threads that come here at once, both get the same.
+            made = Workers("mcp-sync-call", threads=_THREADS, backlog=_BACKLOG)
+            workers = self._workers.setdefault(here, made)
+            if self._closed:
+                workers.close()
+        return workers
+
     def close(self) -> None:
         """Fail what has not begun; what has begun ends by itself."""
-        self._workers.close()
+        self._closed = True
+        for workers in list(self._workers.values()):
+            workers.close()
         for future in list(self._waiting):
             future.fail(MCPClosedError("the client was closed before this call began", outcome="not_sent"))
         self._waiting.clear()
-
-
-def map_calls(
-    connection: Connection, calls: List[ToolCall], max_workers: int, executor: Optional[concurrent.futures.Executor]
-) -> List[CallToolResult]:
-    """Make ``calls``, at most ``max_workers`` at once, and return the results in order.
-
-    The first failure, in order, is raised, and the rest cancelled.
-
-    Raises:
-        MCPUsageError: ``max_workers`` is no number of threads.
-    """
-    if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
-        raise MCPUsageError(
-            f"max_workers must be a number of threads, 1 or more, not {max_workers!r}", outcome="not_sent"
-        )
-    futures = [ToolFuture() for _ in calls]
-    permits = threading.BoundedSemaphore(max_workers)
-
-    def run(future: ToolFuture, call: ToolCall) -> None:
-        with permits:
-            future.run(lambda: call_tool(connection, call, Deadline(call.timeout), future.follow))
-
-    workers = Workers("mcp-sync-map", threads=max_workers, backlog=len(calls) + 1) if executor is None else None
-
-    def begin(job: Callable[[], None]) -> None:
-        if executor is not None:
-            executor.submit(job)
-        elif workers is not None and not workers.submit(job):
-            raise MCPConnectionError("no thread could be started for the calls", outcome="not_sent")
-
-    try:
-        for future, call in zip(futures, calls):
-            begin(functools.partial(run, future, call))
-        # Every call has its own deadline, so each of these waits has a bound.
-        return [future.result() for future in futures]
-    finally:
-        for future in futures:
-            future.cancel()
-        if workers is not None:
-            workers.close()

@@ -5,6 +5,7 @@ Runs on: worker threads, never the reader or the dispatcher; a handler may call 
 
 from __future__ import annotations
 
+import contextvars
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
@@ -35,11 +36,16 @@ if TYPE_CHECKING:
     ProgressHandler = Callable[[Progress], object]
     NotificationHandler = Callable[[Notification], object]
 
-__all__ = ["Handlers", "Refusal", "event_of", "progress_of"]
+__all__ = ["Handlers", "Refusal", "depth", "event_of", "progress_of"]
 
 _log = Log(__name__)
 # What a server may send as often as it likes.
 _misshapen = Sparing(_log)
+
+
+# How many calls wait for the code of now, one inside the other: what a handler begins must not queue behind what waits
+# for that handler.
+depth: contextvars.ContextVar[int] = contextvars.ContextVar("mcp_sync_depth", default=0)
 
 
 class Refusal(Exception):
@@ -121,6 +127,7 @@ class Handlers:
             BaseException: what the handler raised, where that is not an Exception: SystemExit, KeyboardInterrupt.
         """
         refusal: Refusal
+        outer = depth.set(depth.get() + 1)
         try:
             if method == "sampling/createMessage" and self._sampling is not None:
                 return self._sample(params, self._sampling)
@@ -134,6 +141,8 @@ class Handlers:
         except Exception:  # noqa: BLE001  # whatever it is, it stays here
             _log.exception("the handler for %s failed", method)
             refusal = Refusal(INTERNAL_ERROR, f"the client's handler for {method} failed")
+        finally:
+            depth.reset(outer)
         raise refusal
 
     def _sample(self, params: Mapping[str, Any], handler: SamplingHandler) -> Dict[str, Any]:

@@ -32,6 +32,7 @@ _IMPORTED_LATER = (
     "calls.changes",
     "calls.direct_http",
     "calls.futures",
+    "calls.many",
     "calls.tasks",
     "calls.tools",
     "config",

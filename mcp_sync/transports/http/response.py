@@ -14,7 +14,7 @@ from typing import Callable, Dict, Iterator, Mapping, Optional, Type, cast
 from requests.structures import CaseInsensitiveDict
 from urllib3.response import HTTPResponse
 
-from ...errors import AuthorizationError, HTTPStatusError, MCPClientError, MCPProtocolError, RateLimitedError
+from ...errors import AuthorizationError, HTTPStatusError, MCPClientError, MessageTooLargeError, RateLimitedError
 from ...escape import excerpt
 from ...protocol.urls import public_url
 from .chunked import read_chunks, wire_of
@@ -89,7 +89,7 @@ class Response:
         """The whole body, decompressed.
 
         Raises:
-            MCPProtocolError: it is longer than ``limit`` bytes.
+            MessageTooLargeError: it is longer than ``limit`` bytes.
             MCPConnectionError, MCPTimeoutError, MCPClosedError: it did not come whole.
         """
         try:
@@ -113,11 +113,11 @@ class Response:
         for part in self._pieces():
             size += len(part)
             if size > limit:
-                raise MCPProtocolError(
+                raise MessageTooLargeError(
                     f"the server's answer is over the limit of {limit} bytes (max_message_bytes)", outcome="unknown"
                 )
             if packed and size > _UNPACKED_BYTES and size > _UNPACKED_TIMES * raw.tell():
-                raise MCPProtocolError(
+                raise MessageTooLargeError(
                     f"the server's compressed answer is over the limit: it unpacks to more than {_UNPACKED_TIMES} "
                     "times its size",
                     outcome="unknown",
