@@ -248,6 +248,13 @@ class MCPClient:
         """
         return self._home.connection.catalog.rejected
 
+    @property
+    def dropped(self) -> int:
+        """How many messages of the server were dropped, since they were not read in time: see ``max_buffered_bytes``,
+        and the limits in docs/failures.md.
+        """
+        return self._home.connection.pools.budget.dropped
+
     # Opening and closing
 
     def connect(self: _C, timeout: Optional[float] = None) -> _C:

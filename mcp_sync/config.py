@@ -49,6 +49,10 @@ class MCPClientConfig(BaseModel):
         ping_interval: seconds of silence on an idle HTTP+SSE stream until the server is pinged; after as many more
             without anything from it the session is given up, and the next call opens another. ``math.inf`` never pings.
         max_message_bytes: the largest message taken from a server, in bytes after decompression.
+        max_buffered_bytes: how much memory a client gives, in all, to what a server has sent and nobody has read yet:
+            events of streams and of ``listen()``, what waits for a handler, lists that are being read, fresh results. A
+            single message that is larger finds room where there is nothing else. Of events and notifications the
+            oldest are dropped, which is logged once.
         verify: as in requests: True, False, or the path of a CA bundle. It wins over the environment.
         proxies: as in requests.
         cert: as in requests.
@@ -79,6 +83,7 @@ class MCPClientConfig(BaseModel):
     retry_delay: float = Field(1.0, ge=0)
     ping_interval: float = Field(20.0, gt=0)
     max_message_bytes: int = Field(64 * 1024 * 1024, gt=0)
+    max_buffered_bytes: int = Field(64 * 1024 * 1024, gt=0)
     verify: Optional[Union[bool, str]] = None
     proxies: Dict[str, str] = Field(default_factory=dict)
     cert: Optional[Union[str, Tuple[str, str]]] = None

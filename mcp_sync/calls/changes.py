@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import collections
 from types import TracebackType
-from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Type
+from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Tuple, Type
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Condition
 from ..concurrency.forks import notice
 from ..concurrency.log import Log
 from ..errors import MCPClientError, MCPClosedError
-from ..protocol.messages import Message
+from ..protocol.messages import Message, weight_of
 from ..session.handlers import notification_of
 from ..session.subscriptions import Subscriptions
 
@@ -53,7 +53,8 @@ class ChangeStream:
         self._uris = list(uris)
         # Guards what follows.
         self._condition = Condition()
-        self._backlog: Deque[Message] = collections.deque()
+        self._backlog: Deque[Tuple[Message, int]] = collections.deque()
+        self._account = self._connection.pools.budget.account()
         self._session_changed = False
         # Why no more comes; for one who waits to be told.
         self._error: Optional[MCPClientError] = None
@@ -72,11 +73,20 @@ class ChangeStream:
         """Take a notification if it is one of ours."""
         if self._is_ours(message["method"], message):
             with self._condition:
-                if len(self._backlog) >= _BACKLOG:
-                    self._backlog.popleft()
+                dropped = self.dropped
+                size = weight_of(message, self._account.most)
+                has_room = True
+                while len(self._backlog) >= _BACKLOG or not self._account.take(size):
                     self.dropped += 1
-                self._backlog.append(message)
-                self._condition.notify()
+                    has_room = bool(self._backlog)
+                    if not has_room:
+                        break  # others keep what there is
+                    self._account.give_back(self._backlog.popleft()[1])
+                if has_room:
+                    self._backlog.append((message, size))
+                    self._condition.notify()
+            if self.dropped > dropped:
+                self._account.was_dropped("events of listen() are dropped, the oldest first")
 
     def session_ended(self) -> None:
         """What was subscribed to has to be subscribed to again: the thread that waits for an event does that."""
@@ -127,7 +137,9 @@ class ChangeStream:
                 self._wait(deadline)
                 error = self._error
                 if self._backlog:
-                    return notification_of(self._backlog.popleft())
+                    message, size = self._backlog.popleft()
+                    self._account.give_back(size)
+                    return notification_of(message)
                 if error is None and (self._closed or not self._session_changed):
                     return None
                 reopens, self._session_changed = error is None, False
@@ -178,6 +190,7 @@ class ChangeStream:
         with self._condition:
             first, self._closed = not self._closed, True
             self._condition.notify_all()
+        self._account.close()
         return first
 
     def disown(self) -> None:

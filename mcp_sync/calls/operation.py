@@ -23,7 +23,7 @@ from ..errors import (
     SessionExpiredError,
 )
 from ..protocol.conversations import Ask, Following, Inputs, Pause, list_pages
-from ..protocol.messages import Message, RequestId, is_complete, notification
+from ..protocol.messages import Message, RequestId, is_complete, notification, weight_of
 from ..protocol.rounds import finish
 from ..session.catalog import RejectedItem
 from ..session.connection import Connection
@@ -166,6 +166,7 @@ class Operation:
         finally:
             if tail is not None and self._connection.last is not None:
                 self._connection.last.dispatcher.withdraw(tail)
+                tail.close()
         yield result
 
     def _tail(self) -> Optional[Waiter]:
@@ -173,7 +174,7 @@ class Operation:
         session = self._connection.live
         if self._options.wants is None or self._token is None or session is None:
             return None
-        waiter = Waiter(self._token, self._options.wants)
+        waiter = Waiter(self._token, self._options.wants, session.pools.budget)
         session.dispatcher.expect(waiter)
         return waiter
 
@@ -311,6 +312,7 @@ def _reports(tail: Optional[Waiter], status: Optional[str], looks: int) -> Itera
     """What there is to see of a task: its progress, and what the server says of it."""
     if tail is None:
         return
+    tail.done()
     batch = tail.take()
     if status is not None:
         progress = {"progressToken": tail.id, "progress": looks, "message": status}
@@ -367,13 +369,23 @@ def _pages(connection: Connection, method: str, field: str, deadline: Deadline) 
     operation = Operation(connection, deadline, READ_ONLY)
     pages = list_pages(method, field)
     items: List[Any] = []
+    account = connection.pools.budget.account(1.0)
     try:
         ask = next(pages)
         while True:
-            result = fresh(connection, operation, ask.method, ask.params)
-            ask = pages.send(_with_known_cursor(result, method, connection))
+            page = fresh(connection, operation, ask.method, ask.params)
+            if not account.take(weight_of(page, account.most)):
+                raise MCPProtocolError(
+                    f"the server's {field} take more than the {account.most:.0f} bytes of max_buffered_bytes; "
+                    f"request({method!r}, {{'cursor': ...}}) reads them page by page",
+                    method=method,
+                    outcome="unknown",
+                )
+            ask = pages.send(_with_known_cursor(page, method, connection))
     except StopIteration as done:
         items = done.value
+    finally:
+        account.close()
     return items
 
 

@@ -116,6 +116,7 @@ class ToolStream:
                     if call.on_progress is not None and isinstance(event, Progress):
                         call.on_progress(event)
                     yield event
+                step.clear()  # before the next comes
         finally:
             steps.close()  # closing it before its end cancels the call
         self._result = read_tool_result(result, call.name, self._connection, call.raise_on_error)
@@ -152,6 +153,11 @@ class ToolStream:
     @property
     def cancelled(self) -> bool:
         return self._cancelled
+
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped because they were not read in time; see ``max_buffered_bytes``."""
+        return 0 if self._request is None else self._request.dropped
 
     def close(self) -> None:
         """Leave the stream; a tool that still runs is cancelled."""

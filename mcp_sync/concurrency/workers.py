@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import collections
 import threading
-from typing import Callable, Deque, Set
+from typing import Callable, Deque, Optional, Set, Tuple
 
+from .budget import Budget
 from .events import Condition, Event
 from .log import Log
 
@@ -32,32 +33,49 @@ class Workers:
         threads: how many at most.
         backlog: how many jobs may wait.
         drop_oldest: what makes room when the backlog is full: True drops the oldest job, False refuses the new one.
+        budget: of the memory that jobs may hold until they are done.
     """
 
-    def __init__(self, name: str, threads: int, backlog: int, *, drop_oldest: bool = False) -> None:
+    def __init__(
+        self, name: str, threads: int, backlog: int, *, drop_oldest: bool = False, budget: Optional[Budget] = None
+    ) -> None:
         self._name = name
         self._limit = threads
         self._backlog = backlog
         self._drop_oldest = drop_oldest
         # Guards all below.
         self._condition = Condition()
-        self._jobs: Deque[Job] = collections.deque()
+        self._account = (budget or Budget()).account()
+        # Each with the bytes that it holds.
+        self._jobs: Deque[Tuple[Job, int]] = collections.deque()
         self._workers: Set[threading.Thread] = set()
         self._idle = 0
         self._closed = False
         self.dropped = 0
 
-    def submit(self, job: Job) -> bool:
-        """Have ``job`` run soon. Returns False where it will not: the backlog is full, or the pool is closed."""
+    def submit(self, job: Job, size: int = 0) -> bool:
+        """Have ``job`` run soon. Returns False where it will not: the backlog is full, or the pool is closed.
+
+        Parameters:
+            size: how many bytes it holds.
+        """
+        dropped = self.dropped
+        is_taken = self._submit(job, size)
+        if self.dropped != dropped:
+            becomes = "dropped, the oldest first" if self._drop_oldest else "refused"
+            self._account.was_dropped(f"jobs for {self._name} are {becomes}")
+        return is_taken
+
+    def _submit(self, job: Job, size: int) -> bool:
         with self._condition:
             if self._closed:
                 return False
-            if len(self._jobs) >= self._backlog:
+            while len(self._jobs) >= self._backlog or (size and not self._account.take(size)):
                 self.dropped += 1
-                if not self._drop_oldest:
+                if not self._drop_oldest or not self._jobs:
                     return False
-                self._jobs.popleft()
-            self._jobs.append(job)
+                self._account.give_back(self._jobs.popleft()[1])
+            self._jobs.append((job, size))
             if self._idle >= len(self._jobs) or not self._may_have_another():
                 self._condition.notify()
                 return True
@@ -79,7 +97,7 @@ class Workers:
             # The system has no thread to give. If there is another worker, that will do the job.
             self._workers.discard(worker)
             if not self._workers:
-                self._jobs.clear()
+                self._forget_jobs()
                 return False
         return True
 
@@ -99,8 +117,13 @@ class Workers:
         """
         with self._condition:
             self._closed = True
-            self._jobs.clear()
+            self._forget_jobs()
             self._condition.notify_all()
+
+    def _forget_jobs(self) -> None:
+        for _, size in self._jobs:
+            self._account.give_back(size)
+        self._jobs.clear()
 
     def disown(self) -> None:
         """After a fork: the workers are in the parent."""
@@ -118,9 +141,11 @@ class Workers:
                 if not self._jobs:
                     self._workers.discard(threading.current_thread())
                     return
-                job = self._jobs.popleft()
+                job, size = self._jobs.popleft()
             try:
                 job()
             except BaseException:  # noqa: BLE001  # SystemExit and KeyboardInterrupt of a handler end the handler, not the worker
                 _log.exception("a job of %s failed", self._name)
             del job
+            if size:
+                self._account.give_back(size)

@@ -9,6 +9,8 @@ for is validated. (Validating a union of message types costs twice as much as al
 from __future__ import annotations
 
 import json
+import math
+from sys import getsizeof
 from typing import Any, Dict, List, Mapping, Optional, Union, cast
 
 from pydantic_core import from_json
@@ -34,6 +36,7 @@ __all__ = [
     "result_of",
     "shown",
     "task_in",
+    "weight_of",
 ]
 
 Message = Dict[str, Any]
@@ -246,6 +249,23 @@ def is_complete(result: Mapping[str, Any]) -> bool:
     """Whether a result is complete; one without ``resultType`` is (2026-07-28, Basic, Responses)."""
     kind = result.get("resultType")
     return kind != "input_required" and kind != "task" and "task" not in result
+
+
+def weight_of(value: object, most: float = math.inf) -> int:
+    """About how many bytes of memory a message takes; where that is more than ``most``, some number beyond it."""
+    todo: List[Any] = [value]
+    size = 0
+    while todo:
+        item = todo.pop()
+        size += getsizeof(item)
+        if size > most:
+            break
+        if type(item) is dict:
+            todo.extend(item)
+            todo.extend(item.values())
+        elif type(item) is list:
+            todo.extend(item)
+    return size
 
 
 def shown(message: Message) -> str:

@@ -19,6 +19,8 @@ _MAX_ROUNDS = 10
 # Each runs a handler of the user's, which may cost money.
 _MAX_INPUTS = 32
 _MAX_INPUTS_OF_A_TASK = 100
+# Each look at a task carries it.
+_LONGEST_ID = 1024
 # Seconds between two polls of a task: where the server gives none, and the limits of what it gives.
 _POLL_SECONDS = 1.0
 _SHORTEST_POLL = 0.05
@@ -64,8 +66,8 @@ def follow(task: Mapping[str, Any], is_session_bound: bool) -> Conversation:
             server sends requests for input.
     """
     task_id = task.get("taskId")
-    if not isinstance(task_id, str):
-        raise MCPProtocolError("the server answered with a task that has no id", outcome="unknown")
+    if not isinstance(task_id, str) or len(task_id) > _LONGEST_ID:
+        raise MCPProtocolError("the server answered with a task that has no id, or a very long one", outcome="unknown")
     reported: Optional[str] = None
     # The requests that were answered: they stay listed until the server has seen the answers (SEP-2663, Task Update
     # Requests).

@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# Each request carries it.
+_LONGEST = 8192
 _NOT_IN_A_URL = re.compile("[\x00-\x20\x7f-\x9f\\\\]")
 
 
@@ -150,6 +152,8 @@ def _resolve(base: str, reference: str) -> Tuple[str, str]:
     try:
         if not text:
             return target, "is empty"
+        if len(text) > _LONGEST:
+            return target, f"is longer than {_LONGEST} characters"
         if _NOT_IN_A_URL.search(text):
             return target, "contains spaces, backslashes or control characters"
         # The user info of the base is ours to send, as a header, and no part of what the server names.
@@ -166,4 +170,5 @@ def _resolve(base: str, reference: str) -> Tuple[str, str]:
 
 def _shown(target: str, reference: str) -> str:
     """What may be shown of a URL that was refused."""
+    reference = reference[:_LONGEST]
     return public_url(target) if "@" in reference else excerpt(re.split("[?#]", reference)[0])

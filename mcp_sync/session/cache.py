@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ..concurrency.budget import Budget
 from ..concurrency.clock import monotonic
-from ..protocol.messages import Message
+from ..protocol.messages import Message, weight_of
 from ..protocol.numbers import read_number
 
 __all__ = ["ResultCache"]
@@ -26,16 +27,26 @@ _STALE = {
 _MOST_ENTRIES = 256
 _LONGEST_SECONDS = 24 * 3600.0
 
+# Of the budget.
+_SHARE = 0.125
+
 _Key = Tuple[str, str]
+
+
+class _Entry(NamedTuple):
+    stale_at: float
+    result: Dict[str, Any]
+    size: int
 
 
 class ResultCache:
     """One client's results. It is never shared, so "private" and "public" ones are alike to it."""
 
-    def __init__(self) -> None:
-        # Guards the entries: key -> (when it gets stale, result).
+    def __init__(self, budget: Optional[Budget] = None) -> None:
+        # Guards the entries.
         self._lock = threading.RLock()
-        self._entries: Dict[_Key, Tuple[float, Dict[str, Any]]] = {}
+        self._entries: Dict[_Key, _Entry] = {}
+        self._account = (budget or Budget()).account(_SHARE)
         # How often something was forgotten: what was asked for before that may be stale already when it comes.
         self.changes = 0
 
@@ -45,7 +56,7 @@ class ResultCache:
             return None
         with self._lock:
             entry = self._entries.get(_key(method, params))
-        return entry[1] if entry is not None and monotonic() < entry[0] else None
+        return entry.result if entry is not None and monotonic() < entry.stale_at else None
 
     def put(
         self,
@@ -66,19 +77,31 @@ class ResultCache:
         with self._lock:
             if changes is not None and self.changes != changes:
                 return
+            key, size = _key(method, params), weight_of(result, self._account.most)
+            self._drop([key] if key in self._entries else [])
+            if size > self._account.limit:
+                return
+            now = monotonic()
             if len(self._entries) >= _MOST_ENTRIES:
-                now = monotonic()
-                fresh = {key: entry for key, entry in self._entries.items() if entry[0] > now}
-                self._entries = fresh if len(fresh) < _MOST_ENTRIES else {}
-            self._entries[_key(method, params)] = (stale_at, result)
+                self._drop([key for key, entry in self._entries.items() if entry.stale_at <= now])
+            # Then the oldest; what finds no room is asked for again.
+            while len(self._entries) >= _MOST_ENTRIES or not self._account.take(size):
+                if not self._entries:
+                    return
+                self._drop([next(iter(self._entries))])
+            self._entries[key] = _Entry(stale_at, result, size)
+
+    def _drop(self, keys: List[_Key]) -> None:
+        for key in keys:
+            self._account.give_back(self._entries.pop(key).size)
 
     def forget(self, *methods: str) -> bool:
         """Drop the results of ``methods``. Returns whether there were any."""
         with self._lock:
             self.changes += 1
-            kept = {key: entry for key, entry in self._entries.items() if key[0] not in methods}
-            had, self._entries = len(kept) < len(self._entries), kept
-        return had
+            gone = [key for key in self._entries if key[0] in methods]
+            self._drop(gone)
+        return bool(gone)
 
     def notified(self, message: Message) -> None:
         """A change notification makes what it is about stale."""

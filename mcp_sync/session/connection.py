@@ -16,6 +16,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Type, TypeVar, Union, cast
 
 from ..concurrency.background_close import close_in_background, stay_at_exit
+from ..concurrency.budget import Budget
 from ..concurrency.clock import monotonic
 from ..concurrency.deadline import Deadline, jittered
 from ..concurrency.events import Event
@@ -79,7 +80,7 @@ class Connection:
         self.config = config
         self.handlers = handlers
         self._open_session = open_session
-        self.pools = Pools()
+        self.pools = Pools(Budget(config.max_buffered_bytes))
         self.listeners = Listeners()
         ids = itertools.count(random.SystemRandom().randrange(1 << 32, 1 << 52))
         # An id that no other client is likely to use: some gateways send everybody's answers to everybody. Drawing
@@ -105,7 +106,7 @@ class Connection:
         self._restorers: List[Restorer] = [self._restore_log_level]
         self.catalog = Catalog()
         self.listeners.add(self.catalog)
-        self.cache: Optional[ResultCache] = ResultCache() if config.cache else None
+        self.cache: Optional[ResultCache] = ResultCache(self.pools.budget) if config.cache else None
         if self.cache is not None:
             self.listeners.add(self.cache)
         self._companions: Dict[type, Any] = {}

@@ -21,12 +21,14 @@ import queue
 import threading
 from typing import Callable, Dict, List, Optional, Protocol, Tuple, Union
 
+from ..concurrency.budget import Budget
 from ..concurrency.deadline import Deadline
+from ..concurrency.events import Event
 from ..concurrency.forks import inherited
 from ..concurrency.log import Log, Sparing
 from ..concurrency.threads import join
 from ..errors import MCPClientError
-from ..protocol.messages import Message, RequestId, matching_id, shown
+from ..protocol.messages import Message, RequestId, matching_id, shown, weight_of
 from ..transports.http.exchange import ANSWERED, CLOSED, watch
 from .waiter import Failure, Waiter
 
@@ -36,6 +38,10 @@ _log = Log(__name__)
 
 # Batches, each of one read of at most 64 KiB: when they fill up, the reader waits, and the server with it.
 _QUEUE_SIZE = 1000
+# Of the budget.
+_QUEUE_SHARE = 0.25
+# How often a reader that waits for room looks whether the session is over.
+_LOOK_SECONDS = 1.0
 # An answer that comes by the stream ends the POST that carried its request, but not before that had time to end by
 # itself.
 _POST_GRACE = 1.0
@@ -62,6 +68,7 @@ class Dispatcher:
         recipient: of what belongs to no call.
         on_ending: is told once, by the reader, while what came by the stream is still being routed.
         on_lost: is told once, before all waiters, that the shared stream is gone.
+        budget: of the memory for what the server sent and was not routed yet; of that nothing is dropped.
     """
 
     def __init__(
@@ -69,12 +76,17 @@ class Dispatcher:
         recipient: Recipient,
         on_ending: Callable[[MCPClientError], None],
         on_lost: Callable[[MCPClientError], None],
+        budget: Optional[Budget] = None,
     ) -> None:
         self._recipient = recipient
         self._sparing = Sparing(_log)
         self._on_ending = on_ending
         self._on_lost = on_lost
-        self._queue: queue.Queue[Union[List[Message], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
+        # Batches, each with its size in memory.
+        self._queue: queue.Queue[Union[Tuple[List[Message], int], MCPClientError]] = queue.Queue(_QUEUE_SIZE)
+        self._account = (budget or Budget()).account(_QUEUE_SHARE)
+        # Set when a batch was routed.
+        self._routed = Event()
         # Guards the two below: close() may come while the session is being opened.
         self._lock = threading.RLock()
         self._thread: Optional[threading.Thread] = None
@@ -140,8 +152,15 @@ class Dispatcher:
     # What arrives
 
     def arrived(self, messages: List[Message]) -> None:
-        """Messages came on the shared stream (called by the transport's reader)."""
-        self._queue.put(messages)
+        """Messages came on the shared stream. The transport's reader calls this, and waits while the queue is full."""
+        size = sum([weight_of(message, self._account.most) for message in messages])
+        while not self._account.take(size, at_any_rate=not self._queue.unfinished_tasks):
+            self._routed.clear()
+            if self._ending:
+                return
+            if self._queue.unfinished_tasks:
+                self._routed.wait(_LOOK_SECONDS)
+        self._queue.put((messages, size))
 
     def lost(self, error: MCPClientError) -> None:
         """The shared stream is gone (the last call of the transport's reader). Only the first call counts."""
@@ -173,12 +192,15 @@ class Dispatcher:
             if isinstance(item, MCPClientError):
                 self._end(item)
                 return
+            messages, size = item
             try:
-                self.route(item)
+                self.route(messages)
             except BaseException:  # noqa: BLE001  # without this thread nobody would get an answer
                 _log.exception("what the server sent could not be routed")
-            del item  # an answer may be large, and the next message far
+            del item, messages  # an answer may be large, and the next message far
+            self._account.give_back(size)
             self._queue.task_done()
+            self._routed.set()
 
     def _end(self, error: MCPClientError) -> None:
         # In this order: a caller who is woken may call again at once, and must find the session lost.

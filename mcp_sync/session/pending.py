@@ -80,7 +80,7 @@ class PendingRequest:
         stamp = session.stamp
         self._message = request(self.id, method, params if stamp is None else stamp.params(params))
         self._headers = None if stamp is None else stamp.headers(self._message)
-        self._waiter = Waiter(self.id, wants)
+        self._waiter = Waiter(self.id, wants, session.pools.budget)
         # Set before the first look at whether it was cancelled: one of the two threads sees the other.
         self._begun = False
         self._cancelled = False
@@ -126,6 +126,9 @@ class PendingRequest:
             if raised is None or raised is exc:
                 raise
             raise raised from None
+        finally:
+            if waiter.wants is not None:
+                waiter.close()
         if waiter.answer is not None:
             # It came all the same, and so did what the server sent before it.
             batch = waiter.take() if waiter.wants is not None else []
@@ -154,6 +157,8 @@ class PendingRequest:
                 batch = waiter.take()
                 if batch:
                     yield batch
+                    del batch  # before the next comes
+                    waiter.done()
                     notice()
             if settled:
                 return
@@ -168,6 +173,8 @@ class PendingRequest:
                     batch = waiter.take()
                     if batch:
                         yield batch
+                        del batch
+                        waiter.done()
                         notice()
                         if waiter.failure is not None:
                             raise waiter.failure()  # meanwhile, or this is a forked child
@@ -217,6 +224,11 @@ class PendingRequest:
             waiter.fail(lambda: error)
         if waiter.exchange is not None:
             waiter.exchange.stop(ANSWERED)
+
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped, since they were not read."""
+        return self._waiter.dropped
 
     def answer(self) -> Dict[str, Any]:
         """The result, once ``events`` has ended.

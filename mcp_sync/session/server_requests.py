@@ -8,13 +8,18 @@ worker threads.
 * pings on one thread of their own, refusals on another: neither handlers that block nor a flood of requests that are
   refused can silence the pings, or what we want to tell the server; 10,000 refusals may wait;
 * notifications: one after the other, in order; 1,000 may wait, then the oldest is dropped.
+
+What waits for a handler, or is in one, also counts against the budget of memory.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
-from typing import Any, Callable, Dict, List, Mapping, Protocol, Set
+from sys import getsizeof
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Set
 
+from ..concurrency.budget import Budget
 from ..concurrency.deadline import Deadline
 from ..concurrency.log import Log, Sparing
 from ..concurrency.workers import Workers
@@ -27,6 +32,7 @@ from ..protocol.messages import (
     Message,
     error_answer,
     result_answer,
+    weight_of,
 )
 from .handlers import Handlers, Refusal
 
@@ -34,6 +40,8 @@ __all__ = ["Listener", "Listeners", "Pools", "ServerRequests"]
 
 _log = Log(__name__)
 
+# In bytes of memory: it is sent back, and kept until then.
+_LARGEST_ID = 1100
 _RELATED_TASK = "io.modelcontextprotocol/related-task"
 # How long close() waits for what the server is still to be told; and how long where callers wait for the end.
 _SETTLE_SECONDS = 0.5
@@ -79,9 +87,13 @@ class Pools:
     """The worker threads of one client, shared by its sessions one after the other.
 
     Each pool is made when it is first needed: a client that only calls needs none, and five were a fifth of its memory.
+
+    Parameters:
+        budget: of the memory for what the server sent and nobody has read yet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Optional[Budget] = None) -> None:
+        self.budget = budget or Budget()
         # Guards what follows.
         self._lock = threading.RLock()
         self._pools: Dict[str, Workers] = {}
@@ -123,7 +135,7 @@ class Pools:
             with self._lock:
                 pool = self._pools.get(name)
                 if pool is None:
-                    pool = Workers(f"mcp-sync-{name}", threads, backlog, drop_oldest=drop_oldest)
+                    pool = Workers(f"mcp-sync-{name}", threads, backlog, drop_oldest=drop_oldest, budget=self.budget)
                     if self._closed:
                         pool.close()
                     self._pools[name] = pool
@@ -180,7 +192,7 @@ class ServerRequests:
     def asked(self, message: Message) -> None:
         """The server has sent a request."""
         id, method, params = message["id"], message["method"], message.get("params")
-        if isinstance(id, bool) or not isinstance(id, (int, str, float)):
+        if isinstance(id, bool) or not isinstance(id, (int, str, float)) or getsizeof(id) > _LARGEST_ID:
             self._sparing.warning("id", "a request of the server without a usable id is skipped")
         elif method == "ping":
             self._send_soon(self._pools.pings, result_answer(id, {}))
@@ -191,7 +203,8 @@ class ServerRequests:
             with self._lock:
                 self._open.add(id)
             given = params if isinstance(params, dict) else {}
-            if not self._pools.handlers.submit(lambda: self._handle(id, method, given)):
+            job = functools.partial(self._handle, id, method, given)
+            if not self._pools.handlers.submit(job, weight_of(given, self._pools.budget.limit)):
                 with self._lock:
                     self._open.discard(id)
                 self._refuse(id, SERVER_BUSY, "this client is busy with other requests")
@@ -233,7 +246,7 @@ class ServerRequests:
         self._listeners.notified(message)
         job = self._handlers.notified(message)
         if job is not None:
-            self._pools.notices.submit(job)
+            self._pools.notices.submit(job, weight_of(message, self._pools.budget.limit))
 
     def disown(self) -> None:
         """This process was forked from the one that answers. A handler that forked, and returns in the child too, must

@@ -67,7 +67,7 @@ class Session:
         self.new_id = shared.new_id
         self.pools = shared.pools
         requests = ServerRequests(shared.handlers, shared.pools, shared.listeners, self._reply)
-        self.dispatcher = Dispatcher(requests, self.give_up, self._on_lost)
+        self.dispatcher = Dispatcher(requests, self.give_up, self._on_lost, shared.pools.budget)
         self.transport = make_transport(self.dispatcher)
         # Tells a stream that is idle from one that is dead; None where there is no need to.
         self.heartbeat: Optional[Heartbeat] = None

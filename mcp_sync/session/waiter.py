@@ -6,12 +6,13 @@ Runs on: made and read by the caller's thread; filled by the thread that routes 
 from __future__ import annotations
 
 import collections
-from typing import Callable, Deque, List, Optional
+from typing import Callable, Deque, List, Optional, Tuple
 
+from ..concurrency.budget import Account, Budget
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..errors import MCPClientError
-from ..protocol.messages import Message, RequestId
+from ..protocol.messages import Message, RequestId, weight_of
 from ..transports.http.exchange import Exchange
 
 __all__ = ["Failure", "Waiter"]
@@ -30,10 +31,13 @@ class Waiter:
     Parameters:
         id: of the request; also its progress token.
         wants: None for the answer alone, ``"progress"``, or ``"all"`` for log messages and other notifications too.
+        budget: of the memory that unread events may take.
     """
 
     __slots__ = (
+        "_account",
         "_behind",
+        "_in_hand",
         "_room",
         "answer",
         "dropped",
@@ -45,14 +49,17 @@ class Waiter:
         "wants",
     )
 
-    def __init__(self, id: RequestId, wants: Optional[str] = None) -> None:
+    def __init__(self, id: RequestId, wants: Optional[str] = None, budget: Optional[Budget] = None) -> None:
         self.id = id
         self.wants = wants
         self.event = Event()
         self.answer: Optional[Message] = None
         self.failure: Optional[Failure] = None
-        # What came for this call and was not read yet. The dispatcher appends, the caller takes.
-        self.inbox: Deque[Message] = collections.deque()
+        # What came for this call and was not read yet, each with its size. The dispatcher appends, the caller takes.
+        self.inbox: Deque[Tuple[Message, int]] = collections.deque()
+        self._account = None if wants is None else (budget or Budget()).account()
+        # The size of what the caller has taken and not done with.
+        self._in_hand = 0
         self.dropped = 0
         # The HTTP request that carries the call, to be stopped when the answer comes by another way.
         self.exchange: Optional[Exchange] = None
@@ -76,13 +83,25 @@ class Waiter:
         return True
 
     def take(self) -> List[Message]:
-        """What is in the inbox."""
+        """What is in the inbox; ``done`` says that it was read."""
         taken = _drained(self.inbox)
+        self._in_hand += sum([size for _, size in taken])
         self._behind = False
         room = self._room
         if room is not None:
             room.set()
-        return taken
+        return [message for message, _ in taken]
+
+    def done(self) -> None:
+        """The caller has read what it took, and comes for more."""
+        size, self._in_hand = self._in_hand, 0
+        if self._account is not None and size:
+            self._account.give_back(size)
+
+    def close(self) -> None:
+        """The caller has read what it wants to."""
+        if self._account is not None:
+            self._account.close()
 
     def deliver(self, message: Message) -> None:
         """Put an event into the inbox.
@@ -90,21 +109,33 @@ class Waiter:
         A caller who does not read is waited for once, a moment; after that the oldest event makes room: never
         the answer.
         """
-        if len(self.inbox) >= _INBOX_SIZE and not self._makes_room():
-            self.inbox.popleft()
-            self.dropped += 1
-        self.inbox.append(message)
+        account = self._account
+        if account is None:
+            return
+        size = weight_of(message, account.most)
+        if not self._has_room(account, size):
+            self._wait_for_room()
+            while not self._has_room(account, size):
+                self.dropped += 1
+                account.was_dropped("events of a stream that waits to be read are dropped, the oldest first")
+                try:
+                    account.give_back(self.inbox.popleft()[1])
+                except IndexError:
+                    return  # others keep what there is
+        self.inbox.append((message, size))
         if not self.event.is_set():
             self.event.set()
 
-    def _makes_room(self) -> bool:
+    def _has_room(self, account: Account, size: int) -> bool:
+        return len(self.inbox) < _INBOX_SIZE and account.take(size)
+
+    def _wait_for_room(self) -> None:
         if not self._behind:
             self._room = Event()
             self.event.set()
-            if len(self.inbox) >= _INBOX_SIZE:
+            if self.inbox:
                 self._room.wait(_PATIENCE)
-            self._behind = len(self.inbox) >= _INBOX_SIZE
-        return not self._behind
+            self._behind = bool(self.inbox)
 
     def settle(self, answer: Message) -> None:
         self.answer = answer
@@ -115,8 +146,8 @@ class Waiter:
         self.event.set()
 
 
-def _drained(inbox: Deque[Message]) -> List[Message]:
-    taken: List[Message] = []
+def _drained(inbox: Deque[Tuple[Message, int]]) -> List[Tuple[Message, int]]:
+    taken: List[Tuple[Message, int]] = []
     while True:
         try:
             taken.append(inbox.popleft())

@@ -25,6 +25,8 @@ __all__ = ["Framer", "ServerSentEvent"]
 _BOM = b"\xef\xbb\xbf"
 _ID = re.compile(rb"^id(?::\x20?([^\n]*))?$", re.MULTILINE)
 _RETRY = re.compile(rb"^retry:\x20?([0-9]{1,9})$", re.MULTILINE)
+# In bytes; each request that goes on with the stream carries it.
+_LONGEST_ID = 1024
 # sseclient-py copies a line eight times and joins lines quadratically: nothing for a small event, 80 MB for one of 10.
 _LARGE = 65536
 
@@ -44,7 +46,8 @@ class Framer:
     """Cuts one stream into events.
 
     Attributes:
-        last_event_id: the last ``id`` of a whole event, kept between events; "" before the first.
+        last_event_id: the last ``id`` of a whole event, kept between events; "" before the first, and where it is too
+            long.
         retry_ms: the last ``retry`` in milliseconds, or None.
 
     Parameters:
@@ -140,7 +143,8 @@ class Framer:
             for match in _ID.finditer(blocks):
                 value = match[1] or b""
                 if b"\0" not in value:
-                    self.last_event_id = value.decode("utf-8", "replace")
+                    # One that cannot be sent back leaves nothing to go on from.
+                    self.last_event_id = "" if len(value) > _LONGEST_ID else value.decode("utf-8", "replace")
         if blocks.startswith(b"retry:") or b"\nretry:" in blocks:
             for match in _RETRY.finditer(blocks):
                 self.retry_ms = int(match[1])

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "at_exit_before_ours",
+    "budget_take",
     "connection_of",
     "forget_servers",
     "former_sessions",
     "get_stream_is_open",
     "get_stream_settled",
     "is_being_opened",
+    "kept",
     "limits",
     "listeners",
     "look_up",
@@ -38,6 +40,7 @@ __all__ = [
     "pid_of_server",
     "pool_size",
     "reconnect_after",
+    "replace_budget_take",
     "resume_after",
     "routes",
     "session_of",
@@ -122,6 +125,24 @@ def get_stream_settled(client: MCPClient, timeout: float) -> bool:
     return session_of(client).transport.wait_for_get_stream(Deadline(timeout))
 
 
+def kept(client: MCPClient) -> int:
+    """How many bytes are kept of what the server sent and nobody has read yet."""
+    return client._home.connection.pools.budget.held
+
+
+def budget_take() -> Callable[..., Any]:
+    """What notes how much is kept."""
+    from mcp_sync.concurrency.budget import Account
+
+    return Account.take
+
+
+def replace_budget_take(monkeypatch: pytest.MonkeyPatch, take: Callable[..., Any]) -> None:
+    from mcp_sync.concurrency.budget import Account
+
+    monkeypatch.setattr(Account, "take", take)
+
+
 def pid_of_server(client: MCPClient) -> int:
     """The server's process, over stdio."""
     transport: Any = session_of(client).transport
@@ -199,11 +220,15 @@ def limits() -> dict[str, float]:
     from mcp_sync.calls import changes, futures, reading
     from mcp_sync.protocol import conversations, messages, rounds
     from mcp_sync.session import cache, dispatcher, waiter
+    from mcp_sync.transports import sse
+    from mcp_sync.transports.http import credentials, response, sender
     from mcp_sync.transports.http import pools as connections
-    from mcp_sync.transports.http import response, sender
 
     pools = Pools()
     return {
+        "bytes of the id of an event or of a session": sse._LONGEST_ID,
+        "cookies of one host": credentials._MOST_COOKIES,
+        "bytes of one cookie": credentials._LARGEST_COOKIE,
         "levels that a message may be nested": messages._DEEPEST,
         "objects and lists in one message": messages._MOST_CONTAINERS,
         "messages in one batch": messages._MOST_IN_A_BATCH,

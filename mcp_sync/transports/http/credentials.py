@@ -6,6 +6,7 @@ Runs on: ``read_auth`` on the thread that opens a session, cookies on any thread
 from __future__ import annotations
 
 import warnings
+from http.cookiejar import Cookie
 from typing import Any, Dict, Mapping, Optional, Tuple, cast
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +22,8 @@ from ...protocol.urls import public_url
 
 __all__ = ["AsGiven", "Cookies", "read_auth"]
 
+_MOST_COOKIES = 180
+_LARGEST_COOKIE = 4096
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -33,6 +36,18 @@ class AsGiven(AuthBase):
         return request
 
 
+class _Jar(RequestsCookieJar):
+    """As many cookies, and as large ones, as a browser keeps of one host: all of them are sent with each request."""
+
+    def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
+        if len(cookie.name) + len(cookie.value or "") > _LARGEST_COOKIE:
+            return
+        super().set_cookie(cookie, *args, **kwargs)
+        if len(self) > _MOST_COOKIES:
+            oldest = next(iter(self))
+            self.clear(oldest.domain, oldest.path, oldest.name)
+
+
 class Cookies:
     """The cookies of one client's requests. Most servers set none, so the jar is made when the first one comes."""
 
@@ -41,7 +56,7 @@ class Cookies:
 
     def make_jar(self) -> RequestsCookieJar:
         """The jar, made where there is none yet. Of two threads that come here at once, both get the same."""
-        made: RequestsCookieJar = vars(self).setdefault("jar", RequestsCookieJar())
+        made: RequestsCookieJar = vars(self).setdefault("jar", _Jar())
         return made
 
     def add(self, method: str, url: str, headers: Dict[str, str]) -> None:

@@ -1,0 +1,109 @@
+"""How much memory one client gives to what a server sent and nobody has read yet: one budget, and an account of it for
+each place that keeps something.
+
+Runs on: any thread; the lock is held for a few additions.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Set
+
+from .log import Log
+
+__all__ = ["Account", "Budget"]
+
+_log = Log(__name__)
+
+
+class Budget:
+    """So many bytes for all accounts together.
+
+    A single thing that is larger finds room where nothing else is kept.
+
+    Attributes:
+        dropped: how many things found no room.
+    """
+
+    def __init__(self, limit: float = math.inf) -> None:
+        self.limit = limit
+        # Guards what follows, and the accounts.
+        self.lock = threading.RLock()
+        self.held = 0
+        self.dropped = 0
+        self._said: Set[str] = set()
+
+    def account(self, share: float = 0.5) -> Account:
+        """An account that takes at most this share of the budget: one place must not keep the others from theirs."""
+        return Account(self, self.limit * share)
+
+    def was_dropped(self, what: str) -> None:
+        """Count what found no room, and say so once.
+
+        Parameters:
+            what: things, and what becomes of them, for the log.
+        """
+        with self.lock:
+            self.dropped += 1
+            is_new = what not in self._said
+            self._said.add(what)
+        if is_new:
+            _log.warning(
+                "%s, since the server sends more than is read; max_buffered_bytes (now %.0f) bounds what is kept",
+                what,
+                self.limit,
+            )
+
+
+class Account:
+    """What one place keeps.
+
+    Attributes:
+        limit: how much it keeps at most, but for a single thing that is larger.
+    """
+
+    __slots__ = ("_budget", "_held", "_is_closed", "limit")
+
+    def __init__(self, budget: Budget, limit: float) -> None:
+        self._budget = budget
+        self.limit = limit
+        self._held = 0
+        self._is_closed = False
+
+    @property
+    def most(self) -> float:
+        """No more than this has to be weighed."""
+        return self._budget.limit
+
+    def take(self, size: int, *, at_any_rate: bool = False) -> bool:
+        """Keep ``size`` bytes more. Returns False, and keeps nothing, where there is no room."""
+        budget = self._budget
+        with budget.lock:
+            if self._is_closed:
+                return False
+            is_full = budget.held + size > budget.limit or (self._held and self._held + size > self.limit)
+            if is_full and budget.held and not at_any_rate:
+                return False
+            self._held += size
+            budget.held += size
+            return True
+
+    def give_back(self, size: int) -> None:
+        budget = self._budget
+        with budget.lock:
+            if not self._is_closed:
+                self._held -= size
+                budget.held -= size
+
+    def was_dropped(self, what: str) -> None:
+        """Count what found no room, and say so once."""
+        self._budget.was_dropped(what)
+
+    def close(self) -> None:
+        """Nothing is kept here any more."""
+        budget = self._budget
+        with budget.lock:
+            if not self._is_closed:
+                budget.held -= self._held
+                self._held, self._is_closed = 0, True
