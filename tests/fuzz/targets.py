@@ -27,6 +27,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import parse_url
 
 from mcp_sync.calls.tools import ToolFunction
+from mcp_sync.concurrency.budget import Budget
 from mcp_sync.concurrency.log import Log
 from mcp_sync.config import check_header
 from mcp_sync.errors import MCPClientError, MCPConnectionError, MCPHandshakeError, MCPProtocolError, MCPUsageError
@@ -35,7 +36,6 @@ from mcp_sync.protocol.headers import encode_value, header_paths, mirrored
 from mcp_sync.protocol.messages import decode, encode, matching_id, result_of, shown
 from mcp_sync.protocol.types import CallToolResult, GetPromptResult, ReadResourceResult, Tool
 from mcp_sync.protocol.urls import public_url, resolve_endpoint, resolve_redirect
-from mcp_sync.session.catalog import Catalog
 from mcp_sync.session.dispatcher import Dispatcher
 from mcp_sync.session.handlers import Handlers, event_of
 from mcp_sync.session.server_requests import Listeners, Pools, ServerRequests
@@ -232,7 +232,7 @@ def _same(one: Any, other: Any) -> bool:
 class _AtOnce:
     """Workers that do each job at once, on the thread that brings it."""
 
-    def submit(self, job: Callable[[], None]) -> bool:
+    def submit(self, job: Callable[[], None], size: int = 0) -> bool:
         job()
         return True
 
@@ -242,7 +242,7 @@ class _Pools:
 
     def __init__(self) -> None:
         self.handlers = self.notices = self.errands = self.pings = self.refusals = _AtOnce()
-        self.audiences = [Catalog()]
+        self.budget = Budget()
 
 
 _METHODS = (
