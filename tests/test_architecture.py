@@ -342,6 +342,7 @@ def test_no_code_names_a_protocol_date(name: str) -> None:
 LONG = {
     "session/connection.py": "opening, losing and reopening a session is one state under one lock",
     "errors.py": "one tree of exceptions is read as one",
+    "calls/operation.py": "an operation lists tools anew, and to list is an operation",
     "client.py": "the facade is as long as its documentation needs",
 }
 
