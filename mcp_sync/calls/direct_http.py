@@ -190,7 +190,7 @@ def _json(arguments: Mapping[str, Any]) -> bytes:
 def _plain(response: Response, body: bytes) -> Any:
     if not body:
         return None
-    text = body.decode("utf-8", "replace")
+    text = body.decode("utf-8-sig", "replace")
     return _value(text) if response.content_type.endswith("json") else text
 
 

@@ -15,7 +15,9 @@ from ..concurrency.deadline import Deadline
 from ..concurrency.forks import notice
 from ..concurrency.log import Log
 from ..concurrency.signals import from_signal_handler
-from ..errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError
+from ..errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError, SessionExpiredError
+from ..escape import excerpt
+from ..protocol.forgotten import says_forgotten
 from ..protocol.messages import Message, request, result_of, shown
 from ..transports.http.exchange import ANSWERED
 from .session import Session
@@ -240,6 +242,7 @@ class PendingRequest:
         waiter = self._waiter
         try:
             if waiter.answer is not None:
+                self._check_session(waiter.answer)
                 result = result_of(waiter.answer)
                 self._session.made_progress = True
                 return result
@@ -247,6 +250,17 @@ class PendingRequest:
         except MCPClientError as exc:
             self._with_context(exc)
             raise
+
+    def _check_session(self, answer: Message) -> None:
+        """Some servers say by an ordinary error that they do not know the session: the call has not run."""
+        error = answer.get("error")
+        if not isinstance(error, dict) or self._method == "initialize" or self._session.transport.session_id is None:
+            return
+        if says_forgotten(200, error):
+            said = excerpt(str(error.get("message")))
+            raise SessionExpiredError(
+                f"the server has forgotten the session: {said}", status=200, body=said, outcome="refused"
+            )
 
     def cancel(self, reason: str = "the caller cancelled") -> None:
         """Stop waiting, and tell the server. Any thread; does not block."""

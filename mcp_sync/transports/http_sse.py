@@ -31,6 +31,7 @@ from ..errors import (
     SessionExpiredError,
 )
 from ..escape import excerpt
+from ..protocol.forgotten import says_forgotten
 from ..protocol.messages import Message, encode
 from ..protocol.urls import public_url, resolve_endpoint
 from .base import Delivery, Sink
@@ -203,7 +204,7 @@ class HTTPSSETransport:
                 f"of an SSE endpoint? It begins {response.excerpt()!r}",
                 outcome="not_sent",
             )
-        self._header_session = response.headers.get("x-mcp-session-id")
+        self._header_session = response.headers.get("x-mcp-session-id", "").strip(" \t") or None
         if self._header_session is not None:
             response.unbound()
             self._head_seen.set()
@@ -319,13 +320,18 @@ class HTTPSSETransport:
             response.close()
 
     def _refusal(self, response: Response) -> MCPClientError:
-        if response.status == 404:
-            return status_error(
-                response,
-                f"posting to the endpoint {public_url(response.url)} that the server named",
-                SessionExpiredError,
-            )
-        return status_error(response, f"posting to {public_url(response.url)}")
+        error = status_error(response, f"posting to {public_url(response.url)}")
+        if not says_forgotten(error.status, None, error.body):
+            return error
+        return SessionExpiredError(
+            f"the endpoint {public_url(response.url)} that the server named does not know the session any more "
+            f"(HTTP status {error.status})",
+            status=error.status,
+            headers=error.headers,
+            body=error.body,
+            outcome="refused",
+            server=error.server,
+        )
 
     def _drain(self, response: Response) -> None:
         watch.hurry(response.exchange, _DRAIN_SECONDS)

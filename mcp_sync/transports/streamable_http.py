@@ -25,6 +25,7 @@ from ..errors import (
     SessionExpiredError,
 )
 from ..escape import excerpt
+from ..protocol.forgotten import says_forgotten
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url
 from .base import Delivery, Sink
@@ -41,7 +42,6 @@ _log = Log(__name__)
 _POST_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 # Visible ASCII (2025-11-25, Streamable HTTP, Session Management).
 _SESSION_ID = re.compile(r"[\x21-\x7e]{1,1024}\Z")
-_ABOUT_SESSIONS = re.compile(r"session", re.IGNORECASE)
 
 _FAREWELL_SECONDS = 2.0
 _DRAIN_BYTES = 65536
@@ -142,8 +142,8 @@ class StreamableHTTPTransport:
         return self._agreed_headers if session_id is None else {**self._agreed_headers, "Mcp-Session-Id": session_id}
 
     def _take_session_id(self, response: Response) -> None:
-        given = response.headers.get("mcp-session-id")
-        if given is None:
+        given = response.headers.get("mcp-session-id", "").strip(" \t")
+        if not given:
             return
         if not _SESSION_ID.match(given):
             raise MCPHandshakeError(
@@ -173,14 +173,17 @@ class StreamableHTTPTransport:
         error.
         """
         try:
-            answer = self._answer_in(response, message)
-            if answer is not None:
+            answer = self._error_in(response)
+            said = None if answer is None else answer["error"]
+            forgotten = said is not None and session_id is not None and says_forgotten(response.status, said)
+            if answer is not None and not forgotten and self._is_to(message, answer):
                 return [answer]
             error = status_error(response, f"posting to {public_url(response.url)}")
         finally:
             response.close()
-        lost = response.status == 404 or (response.status == 400 and _ABOUT_SESSIONS.search(error.body) is not None)
-        if session_id is not None and lost:
+        if said is None and session_id is not None:
+            forgotten = says_forgotten(error.status, None, error.body)
+        if forgotten:
             self._expired = True
             error = SessionExpiredError(
                 f"the server has forgotten the session (HTTP status {response.status})",
@@ -192,8 +195,9 @@ class StreamableHTTPTransport:
             )
         raise error
 
-    def _answer_in(self, response: Response, message: Message) -> Optional[Message]:
-        if response.content_type != "application/json" or "id" not in message:
+    def _error_in(self, response: Response) -> Optional[Message]:
+        """The JSON-RPC error that a response with an error status holds."""
+        if response.content_type != "application/json":
             return None
         try:
             body = response.read(self._config.max_message_bytes)
@@ -201,12 +205,12 @@ class StreamableHTTPTransport:
             answer = decode(body)[0]
         except MCPClientError:
             return None
+        return answer if isinstance(answer.get("error"), dict) else None
+
+    def _is_to(self, message: Message, answer: Message) -> bool:
         # Legacy servers refuse whole requests under ids such as "server-error": those are statuses, not answers.
-        if not isinstance(answer.get("error"), dict):
-            return None
-        return (
-            answer if answer.get("id") == message["id"] or (not self._stateful and answer.get("id") is None) else None
-        )
+        id = answer.get("id")
+        return "id" in message and (id == message["id"] or (not self._stateful and id is None))
 
     # Reading
 
