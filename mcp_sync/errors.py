@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple, Type, TypeVar, Union
 
@@ -406,6 +407,14 @@ class replacing:  # noqa: N801  # it reads as a verb in a with statement
                 error.__context__ = None
 
 
+def _not_imported(exc: Exception) -> BaseException:
+    if isinstance(exc, OSError):
+        return _without_descriptors(exc)
+    if sys.is_finalizing():
+        return MCPClosedError("the interpreter is at its end", outcome="not_sent")
+    return exc
+
+
 def _without_descriptors(exc: OSError) -> BaseException:
     if exc.errno not in (errno.EMFILE, errno.ENFILE):
         return exc
@@ -415,4 +424,4 @@ def _without_descriptors(exc: OSError) -> BaseException:
 
 
 # Where something is imported when it is first needed: with no file descriptor left that fails with an OSError.
-needs_descriptors = replacing(OSError, by=_without_descriptors)
+needs_descriptors = replacing((OSError, ImportError), by=_not_imported)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Type, Union
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import notice
-from ..errors import MCPCancelledError, MCPClientError, MCPConnectionError, StreamLostError
+from ..errors import MCPCancelledError, MCPClientError, MCPConnectionError, StreamLostError, needs_descriptors
 from ..session.connection import Connection
 from ..session.handlers import event_of
 from ..session.pending import PendingRequest
@@ -95,7 +95,8 @@ class ToolStream:
         )
 
     def _run(self) -> Iterator[StreamEvent]:
-        from ..protocol.types import Progress
+        with needs_descriptors:
+            from ..protocol.types import Progress
 
         notice()  # of a fork since the stream was made
         call = self._call

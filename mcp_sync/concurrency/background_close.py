@@ -12,16 +12,19 @@ Ctrl-C either.
 from __future__ import annotations
 
 import _thread
+import collections
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from types import FrameType
-from typing import Callable, Iterator, Optional
+from typing import Callable, Deque, Iterator, Optional
 
 from .deadline import Deadline
+from .forks import in_child
+from .log import Log
 
-__all__ = ["begin_exit", "close_in_background", "settling_a_future", "stay_at_exit"]
+__all__ = ["begin_exit", "close_dropped", "close_in_background", "settling_a_future", "stay_at_exit"]
 
 # How long a caller waits that may have interrupted code of this package: that code may hold a lock the work waits for.
 _INTERRUPTING_SECONDS = 0.5
@@ -32,6 +35,10 @@ _PROGRAMS = tuple(f"{_PACKAGE}.{name}" for name in ("cli", "demo", "__main__"))
 # longer than another thread may wait for this one.
 _STAY_SECONDS = 0.5
 _exiting = False
+# How many threads close clients that were dropped.
+_MOST_CLOSERS = 16
+
+_log = Log(__name__)
 
 
 class _Thread(threading.local):
@@ -90,6 +97,62 @@ def close_in_background(work: Callable[[], None], deadline: Deadline) -> None:
         run()  # there is no thread to give, or the interpreter is at its end
         return
     done.acquire(timeout=deadline.sooner(_INTERRUPTING_SECONDS if _interrupts() else None).remaining)
+
+
+# What is still to be closed of clients that were dropped, and a permit for each thread that may do it. Each is taken or
+# put in one step, without a lock: whoever drops a client may have been interrupted anywhere.
+_dropped: Deque[Callable[[], None]] = collections.deque()
+_permits: Deque[int] = collections.deque(range(_MOST_CLOSERS))
+
+
+def close_dropped(work: Callable[[], None]) -> None:
+    """Do ``work`` soon. However many clients are dropped at once, a few threads close them all."""
+    _dropped.append(work)
+    try:
+        permit = _permits.pop()
+    except IndexError:
+        return  # each thread that is at it looks again after it has said that it ends
+    thread = threading.Thread(target=_close_those_dropped, args=(permit,), name="mcp-sync-closer", daemon=True)
+
+    def begin() -> None:
+        try:
+            thread.start()
+        except RuntimeError:
+            _close_those_dropped(permit)
+
+    try:
+        _thread.start_new_thread(begin, ())
+    except RuntimeError:
+        _close_those_dropped(permit)
+
+
+def _close_those_dropped(permit: int) -> None:
+    while True:
+        try:
+            work = _dropped.popleft()
+        except IndexError:
+            _permits.append(permit)
+            if not _dropped:
+                return
+            try:
+                permit = _permits.pop()
+            except IndexError:
+                return  # another thread has come for it
+            continue
+        try:
+            work()
+        except Exception:  # noqa: BLE001  # the others are to be closed all the same
+            _log.exception("a client that was dropped could not be closed")
+        del work
+
+
+def _after_fork_in_child() -> None:
+    _dropped.clear()
+    _permits.clear()
+    _permits.extend(range(_MOST_CLOSERS))
+
+
+in_child(_after_fork_in_child)
 
 
 def _interrupts() -> bool:

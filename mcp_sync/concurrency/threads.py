@@ -1,13 +1,26 @@
-"""Waiting for the end of a thread.
+"""Starting a thread, and waiting for its end.
 
 Runs on: any thread.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 
-__all__ = ["join"]
+__all__ = ["join", "start"]
+
+
+def start(thread: threading.Thread) -> None:
+    """Start ``thread``.
+
+    Raises:
+        RuntimeError: the system has no thread to give, or the interpreter is at its end: there a thread does not begin
+            any more, and before Python 3.12 whoever starts one waits for that for ever.
+    """
+    if sys.is_finalizing():
+        raise RuntimeError("the interpreter is at its end")
+    thread.start()
 
 
 def join(thread: threading.Thread, seconds: float) -> None:

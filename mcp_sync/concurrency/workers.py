@@ -15,6 +15,7 @@ from typing import Callable, Deque, Optional, Set, Tuple
 from .budget import Budget
 from .events import Condition, Event
 from .log import Log
+from .threads import start
 
 __all__ = ["Workers"]
 
@@ -92,7 +93,7 @@ class Workers:
         worker = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._workers.add(worker)
         try:
-            worker.start()
+            start(worker)
         except RuntimeError:
             # The system has no thread to give. If there is another worker, that will do the job.
             self._workers.discard(worker)

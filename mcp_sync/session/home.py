@@ -16,7 +16,7 @@ import weakref
 from importlib import import_module
 from typing import Callable, List
 
-from ..concurrency.background_close import begin_exit, close_in_background
+from ..concurrency.background_close import begin_exit, close_dropped, close_in_background
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import disown, in_child, notice
 from ..errors import MCPClientError
@@ -97,6 +97,8 @@ class Home:
 
     def close(self, deadline: Deadline) -> None:
         """Close the connection of now, whichever thread this is, and whatever that was doing."""
+        if sys.is_finalizing():
+            return  # what was open has been closed, and no thread runs any more that could do it
         connection = self.connection  # connect() may make another before the work is begun
         if not connection.ended.is_set():
             close_in_background(functools.partial(connection.close, deadline), deadline)
@@ -121,9 +123,7 @@ class Home:
         if not self.has_been_open:
             return
         connection = self._connection
-        close_in_background(
-            functools.partial(connection.close, Deadline(connection.config.close_timeout)), Deadline(0.0)
-        )
+        close_dropped(functools.partial(connection.close, Deadline(connection.config.close_timeout)))
         warnings.warn(
             f"an MCPClient for {connection.target.public} was not closed; use it in a with block, or call close()",
             ResourceWarning,

@@ -21,6 +21,7 @@ from ...concurrency.clock import monotonic
 from ...concurrency.events import Condition, Event
 from ...concurrency.forks import in_child
 from ...concurrency.log import Log
+from ...concurrency.threads import start
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -177,7 +178,7 @@ class Watch:
             if not self._running:
                 self._running = True
                 try:
-                    threading.Thread(target=self._run, name="mcp-sync-watch", daemon=True).start()
+                    start(threading.Thread(target=self._run, name="mcp-sync-watch", daemon=True))
                 except BaseException:
                     self._running = False
                     self._watched.pop(id(exchange), None)
