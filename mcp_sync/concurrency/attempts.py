@@ -6,7 +6,8 @@ Runs on: the thread that reads the stream.
 from __future__ import annotations
 
 import random
-import time
+
+from .clock import monotonic
 
 __all__ = ["Attempts"]
 
@@ -31,11 +32,11 @@ class Attempts:
         self._fruitless = 0
         # The stream itself is not an attempt to go on with it.
         self._first = True
-        self._began = time.monotonic()
+        self._began = monotonic()
 
     def may_go_on(self, progressed: bool) -> bool:
         """The stream has ended, after it has brought a message or not. Returns whether it may be asked for again."""
-        progressed = progressed or time.monotonic() - self._began >= _LONG_OPEN_SECONDS
+        progressed = progressed or monotonic() - self._began >= _LONG_OPEN_SECONDS
         first, self._first = self._first, False
         self._fruitless = 0 if progressed or first else self._fruitless + 1
         return self._fruitless < self._most
@@ -52,4 +53,4 @@ class Attempts:
 
     def begin(self) -> None:
         """The next attempt is made."""
-        self._began = time.monotonic()
+        self._began = monotonic()

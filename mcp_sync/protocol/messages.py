@@ -165,12 +165,16 @@ def _has_too_many_containers(text: Union[str, bytes]) -> bool:
 
 
 def _is_too_deep(value: object) -> bool:
-    layer: List[Any] = [value]
-    for _ in range(_DEEPEST + 1):
-        layer = [outer for outer in layer if isinstance(outer, (dict, list))]
+    layer: List[Any] = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(_DEEPEST):
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) is dict or type(inner) is list
+        ]
         if not layer:
             return False
-        layer = [inner for outer in layer for inner in (outer.values() if isinstance(outer, dict) else outer)]
     return True
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
+from mcp_sync.concurrency import attempts as attempts_module
 from mcp_sync.concurrency.attempts import Attempts
 
 
@@ -26,7 +25,7 @@ def test_progress_begins_the_count_anew_and_the_pause_at_half_a_second() -> None
 
 def test_a_stream_that_was_open_for_long_was_no_vain_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(attempts_module, "monotonic", lambda: now[0])
     attempts = Attempts()
     for _ in range(20):
         attempts.begin()
