@@ -45,7 +45,9 @@ def run(name: str, seconds: int) -> None:
     """Fuzz one target in this process, which ends with it."""
     import atheris
 
-    with atheris.instrument_imports(include=["mcp_sync", "sseclient", "tests.fuzz.targets"]):
+    with atheris.instrument_imports(
+        include=["mcp_sync", "sseclient", "tests.fuzz.targets", "tests.fuzz.hostile_targets"]
+    ):
         from tests.fuzz.targets import TARGETS
     seeds = CORPUS / name
     with tempfile.TemporaryDirectory() as found:

@@ -47,6 +47,7 @@ from mcp_sync.transports.sse import Framer
 from mcp_sync.transports.stdio.lines import Lines, ServerLog
 from tests.support.whatwg import Seen, interpret
 
+from .hostile_targets import HOSTILE
 from .source import Source, pieces
 
 __all__ = ["TARGETS"]
@@ -555,5 +556,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         endpoint,
         retry_after,
         terminal,
+        *HOSTILE,
     )
 }
