@@ -156,7 +156,7 @@ class Dispatcher:
         size = sum([weight_of(message, self._account.most) for message in messages])
         while not self._account.take(size, at_any_rate=not self._queue.unfinished_tasks):
             self._routed.clear()
-            if self._ending:
+            if self._ending or self._over is not None:
                 return
             if self._queue.unfinished_tasks:
                 self._routed.wait(_LOOK_SECONDS)
@@ -206,6 +206,7 @@ class Dispatcher:
         # In this order: a caller who is woken may call again at once, and must find the session lost.
         self._on_lost(error)
         self.abandon(_copies_of(error))
+        self._account.close()  # nothing that comes now is routed, so nothing is kept
 
     def route(self, messages: List[Message], via: Optional[Waiter] = None) -> None:
         """Give each message to its recipient.

@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
+from mcp_sync.concurrency.budget import Budget
 from mcp_sync.concurrency.deadline import Deadline
 from mcp_sync.errors import MCPClientError, MCPClosedError, MCPConnectionError
 from mcp_sync.session.dispatcher import Dispatcher
@@ -427,6 +428,30 @@ def test_no_thread_is_started_for_a_session_that_was_closed_while_it_was_being_o
     dispatcher.lost(MCPClosedError("closed meanwhile"))
     dispatcher.start()
     assert _dispatcher_threads() == 0
+
+
+@pytest.mark.parametrize("has_thread", [True, False])
+def test_what_comes_after_the_loss_is_not_kept_and_holds_up_nobody(has_thread: bool) -> None:
+    budget = Budget(1_000_000)
+    recorder = Recorder()
+    dispatcher = Dispatcher(recorder, lambda error: None, recorder.lost.append, budget)
+    if has_thread:
+        dispatcher.start()
+    else:
+        dispatcher.arrived([note("notifications/x")])
+        assert budget.held
+    dispatcher.lost(MCPConnectionError("lost"))
+    dispatcher.join(Deadline(PATIENCE))
+
+    def go_on() -> None:
+        for _ in range(2_000):  # more than the queue takes
+            dispatcher.arrived([note("notifications/x")])
+
+    reader = threading.Thread(target=go_on, daemon=True)
+    reader.start()
+    reader.join(PATIENCE)
+    assert not reader.is_alive()
+    assert budget.held == 0
 
 
 def test_a_stream_is_not_given_up_while_a_call_waits(dispatcher: Dispatcher, heard: Recorder) -> None:
