@@ -169,10 +169,10 @@ class Dispatcher:
             with self._lock:
                 self._may_start = False
                 thread = self._thread
-            if thread is None or thread.ident is None:  # it was never started
-                self._end(error)
-            else:
+            if thread is not None:
                 self._queue.put(error)
+            if thread is None or thread.ident is None:
+                self._end(error)  # its start was interrupted: it may run in a moment, or never
             self._ending = True  # last: where an interrupt comes before, the next call says it again
 
     def lost_if_idle(self, error: MCPClientError) -> bool:
@@ -232,11 +232,11 @@ class Dispatcher:
             self._settle(message, via)
         elif method == "notifications/progress":
             self._progressed(message, via)
-        elif not isinstance(method, str) or not method:
-            self._sparing.warning("method", "a message whose method is no string, or an empty one, is skipped")
+        elif not isinstance(method, str):
+            self._sparing.warning("method", "a message whose method is no string is skipped")
         elif "id" in message:
             self._recipient.asked(message)
-        else:
+        elif method:
             self._inform(message, via)
 
     def _settle(self, answer: Message, via: Optional[Waiter]) -> None:

@@ -113,8 +113,12 @@ def test_a_path_never_leads_to_another_origin(path: str, server: FaultServer, cl
 
 def test_an_argument_cannot_leave_its_place_in_the_path(server: FaultServer, client: MCPClient) -> None:
     with pytest.raises(HTTPStatusError):
+        client.call_operation("GET:/items/{id}", {"id": "a/b?x=1#y"})
+    assert server.requests[-1].target == "/items/a%2Fb%3Fx%3D1%23y"
+    before = len(server.requests)
+    with pytest.raises(MCPUsageError, match="another place"):
         client.call_operation("GET:/items/{id}", {"id": "../../admin?x=1#y"})
-    assert server.requests[-1].target == "/items/..%2F..%2Fadmin%3Fx%3D1%23y"
+    assert len(server.requests) == before
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 422, 429, 500, 503])

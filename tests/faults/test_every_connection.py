@@ -402,7 +402,7 @@ def test_100_megabytes_without_a_line_end_are_refused_within_bounds(bed: Bed) ->
     address = bed.address
     transport = "stdio" if bed.name == "stdio" else "sse" if bed.name == "sse" else "http"
     kind, text, outcome, grown, again = run_script(_MEMORY, json.dumps(address), transport, timeout=60).report
-    assert (kind, outcome, again) == ("MCPProtocolError", "unknown", "again")
+    assert (kind, outcome, again) == ("MessageTooLargeError", "unknown", "again")
     assert "max_message_bytes" in text
     assert grown < 100_000
     assert bed.server.tool_calls["flood"] == 1
@@ -415,7 +415,7 @@ def test_a_gzip_bomb_costs_little_at_the_default_limit(bed: Bed) -> None:
     kind = {"content-type": "application/json", "content-encoding": "gzip"}
     bed.tool("flood", lambda asked: asked.wire.respond(200, bomb, kind))
     kind_of_error, text, outcome, grown, again = run_script(_MEMORY, json.dumps(bed.address), "http").report
-    assert (kind_of_error, outcome, again) == ("MCPProtocolError", "unknown", "again")
+    assert (kind_of_error, outcome, again) == ("MessageTooLargeError", "unknown", "again")
     assert "over the limit" in text
     assert grown < 20_000
     assert bed.server.tool_calls["flood"] == 1
