@@ -24,6 +24,7 @@ from typing import Any, Callable
 
 from mcp_sync import MCPClient
 from tests.soak import gauges, workload
+from tests.soak.hostile import Victim
 from tests.soak.ledger import FATES, Ledger, Reckoning, check
 from tests.soak.processes import ROOT, Process, children, free_port, marked_processes, state_of
 from tests.soak.workload import Target, Worker
@@ -93,6 +94,7 @@ class Soak:
         self._processes: list[Process] = []
         self._proxy: Process | None = None
         self._targets: list[Target] = []
+        self._victims: list[Victim] = []
         self._add_targets(only)
 
     # Who takes part
@@ -135,6 +137,13 @@ class Soak:
             words = ["-m", "tests.soak.sdk_server", "{log}", "--port", "{port}", "--until-stdin-closes"]
             url = serve("sdk", words, 25.0, False) + "/mcp"
             self._targets += [Target(name, url, options, asks=False) for name, options in chosen.items()]
+        for binding, path in (("sse", "/sse"), ("http", "/mcp")):
+            if not only or f"hostile-{binding}" in only:
+                port = free_port(self._chance)
+                words = ["-m", "tests.soak.hostile", "--binding", binding, "--port", str(port)]
+                self._processes.append(Process(words, self._folder / f"hostile-{binding}.stderr"))
+                url, seed = f"http://127.0.0.1:{port}{path}", self._chance.getrandbits(31)
+                self._victims.append(Victim(f"hostile-{binding}", url, self._ledger, seed))
         if routes:
             words = ["-m", "tests.soak.proxy", "--seed", str(self._chance.getrandbits(31)), "--pause", str(self._pause)]
             self._proxy = Process([*words, *routes], self._folder / "proxy.stderr")
@@ -172,7 +181,7 @@ class Soak:
             strikes = b"" if self._proxy is None else self._proxy.stop()
             for process in self._processes:
                 process.stop()
-        del client
+        client = None  # type: ignore[assignment]  # what the loop has left
         clients.clear()
         problems += self._nothing_is_left(before)
         self._ledger.close()
@@ -210,6 +219,8 @@ class Soak:
                     )
 
                 self._go(f"listener {target.name}", hear)
+        for victim in self._victims:
+            self._go(victim.name, lambda victim=victim: victim.run(stop))  # type: ignore[misc]
         seed = chance.getrandbits(31)
         self._go("clients that come and go", lambda: workload.churn(self._targets, self._ledger, seed, stop))
         for backend in self._backends:
@@ -357,6 +368,8 @@ class Soak:
         say("errors: " + ", ".join(f"{name} {count}" for name, count in failures.most_common()))
         for backend in self._backends:
             say(f"server {backend.name}: " + ", ".join(f"{kind} {count}" for kind, count in backend.events.items()))
+        for victim in self._victims:
+            say(f"{victim.name}: {victim.attacks} attacks, at most {victim.most / 1e6:.1f} MB kept of what it sent")
         say(f"connections broken: {strikes}")
         say(", ".join(f"{name}: {count}" for name, count in self._counts.items()))
         for name, (first, second) in self._gauges.halves().items():
