@@ -29,6 +29,7 @@ from ..concurrency.log import Log, Sparing
 from ..concurrency.threads import join
 from ..errors import MCPClientError
 from ..protocol.messages import Message, RequestId, matching_id, shown, weight_of
+from ..protocol.unreadable import Unreadable
 from ..transports.http.exchange import ANSWERED, CLOSED, watch
 from .waiter import Failure, Waiter
 
@@ -228,7 +229,9 @@ class Dispatcher:
 
     def _route_one(self, message: Message, via: Optional[Waiter]) -> None:
         method = message.get("method")
-        if method is None:
+        if isinstance(message, Unreadable):
+            self._skip(message)
+        elif method is None:
             self._settle(message, via)
         elif method == "notifications/progress":
             self._progressed(message, via)
@@ -248,9 +251,20 @@ class Dispatcher:
             _log.debug("nobody here waits for %s", shown(answer))
             return
         waiter.settle(answer)
-        exchange = waiter.exchange
-        if exchange is not None and via is None and not exchange.over:
-            watch.settle(exchange, ANSWERED, _POST_GRACE)
+        if via is None:
+            _end_exchange(waiter)
+
+    def _skip(self, frame: Unreadable) -> None:
+        """What cannot be decoded fails the call that it answers, where that can be told; else it is skipped."""
+        waiters = [self._waiters[id] for id in frame.ids if id in self._waiters]
+        if not waiters and frame.may_be_answer and len(self._waiters) == 1:
+            waiters = list(self._waiters.values())
+        for waiter in waiters:
+            if self.withdraw(waiter):
+                waiter.fail(_copies_of(frame.error))
+                _end_exchange(waiter)
+        if not waiters:
+            self._sparing.warning("frame", "a frame is skipped: %s", frame.error)
 
     def _progressed(self, message: Message, via: Optional[Waiter]) -> None:
         params = message.get("params")
@@ -282,6 +296,13 @@ class Dispatcher:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             join(thread, deadline.remaining)
+
+
+def _end_exchange(waiter: Waiter) -> None:
+    """What carried the request is not waited for any more: its answer came by another way."""
+    exchange = waiter.exchange
+    if exchange is not None and not exchange.over:
+        watch.settle(exchange, ANSWERED, _POST_GRACE)
 
 
 def _copies_of(error: MCPClientError) -> Failure:

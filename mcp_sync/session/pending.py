@@ -150,7 +150,8 @@ class PendingRequest:
         while True:
             if not waiter.wait(self._deadline):
                 raise MCPTimeoutError(
-                    f"no answer within {self._deadline.timeout:g} s; raise timeout= if it needs longer",
+                    f"no answer within {self._deadline.timeout:g} s; raise timeout= if it needs longer"
+                    + self._session.transport.remark(),
                     outcome="unknown",
                 )
             # First this, then the inbox: what came before the answer is in it.

@@ -107,6 +107,9 @@ class Transport(Protocol):
             this exchange, read on the caller's thread. The caller closes it.
         """
 
+    def remark(self) -> str:
+        """What came that may explain why an answer did not, for the text of an error; "" where nothing did."""
+
     def interrupt(self) -> None:
         """Free everybody who is blocked in here; nothing can be sent any more."""
 

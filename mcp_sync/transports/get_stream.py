@@ -21,15 +21,15 @@ from ..concurrency.events import Event
 from ..concurrency.log import Log
 from ..concurrency.threads import join
 from ..config import MCPClientConfig
-from ..errors import HTTPStatusError, MCPClientError, MCPConnectionError, MCPProtocolError
-from ..protocol.messages import Message, decode
+from ..errors import HTTPStatusError, MCPClientError, MCPConnectionError
+from ..protocol.unreadable import Unreadable, decode_or_mark
 from .base import Sink
 from .http.exchange import Exchange
 from .http.response import Response
 from .http.sender import HTTPRequest, Sender
 from .sse import Framer, ServerSentEvent
 
-__all__ = ["GET_HEADERS", "GetStream", "decode_or_skip", "delay_before", "events_of"]
+__all__ = ["GET_HEADERS", "GetStream", "carries_message", "delay_before", "events_of"]
 
 _log = Log(__name__)
 
@@ -61,13 +61,9 @@ def events_of(response: Response, framer: Framer) -> Iterator[List[ServerSentEve
         del chunk, events  # an event may be large, and the next one far
 
 
-def decode_or_skip(event: ServerSentEvent) -> List[Message]:
-    """The messages in an event. One bad frame is not the others' fault, and nobody knows whose answer it was."""
-    try:
-        return decode(event.data)
-    except MCPProtocolError as exc:
-        _log.warning("a frame of %d characters is skipped: %s", len(event.data), exc)
-        return []
+def carries_message(event: ServerSentEvent) -> bool:
+    """Whether an event is for us: those of other names, such as a ping, are for nobody."""
+    return event.event in ("message", "") and bool(event.data)
 
 
 class GetStream:
@@ -199,7 +195,11 @@ class GetStream:
 
     def _route(self, events: List[ServerSentEvent]) -> bool:
         """Take messages to whom they are for; returns whether there are any."""
-        messages = [message for event in events if event.data for message in decode_or_skip(event)]
+        messages = [message for event in events if carries_message(event) for message in decode_or_mark(event.data)]
+        for message in messages:
+            if isinstance(message, Unreadable):
+                # The answers to calls come on their own responses: only an id can say that one of them is meant.
+                message.may_be_answer = False
         if messages:
             self._sink.route(messages)
         return bool(messages)

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 from ..concurrency.clock import monotonic
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
-from ..concurrency.log import Log
+from ..concurrency.log import Log, Sparing
 from ..concurrency.threads import join
 from ..config import MCPClientConfig
 from ..errors import (
@@ -33,9 +33,10 @@ from ..errors import (
 from ..escape import excerpt
 from ..protocol.forgotten import says_forgotten
 from ..protocol.messages import Message, encode
+from ..protocol.unreadable import decode_or_mark
 from ..protocol.urls import public_url, resolve_endpoint
 from .base import Delivery, Sink
-from .get_stream import GET_HEADERS, decode_or_skip
+from .get_stream import GET_HEADERS, carries_message
 from .http.exchange import ANSWERED, EXPIRED, Exchange, watch
 from .http.response import Response, status_error
 from .http.sender import HTTPRequest, Sender
@@ -74,6 +75,7 @@ class HTTPSSETransport:
         self._url = url
         self._config = config
         self._sink = sink
+        self._sparing = Sparing(_log)
         self._exchange = Exchange(0.0)
         self._reader: Optional[threading.Thread] = None
         # How far the reader came: it runs; the stream's head is there.
@@ -218,16 +220,15 @@ class HTTPSSETransport:
                 if not self._located.is_set():
                     continue
                 response.unbound()
-            messages = [message for event in events if event.data for message in self._decode(event)]
+            messages = [message for event in events for message in self._decode(event)]
             if messages:
                 self._sink.arrived(messages)
             del events, messages  # an answer may be large, and the next chunk far
 
     def _decode(self, event: ServerSentEvent) -> List[Message]:
         if event.event == "endpoint":
-            _log.warning("the server sent a second endpoint, which is ignored")
-            return []
-        return decode_or_skip(event)
+            self._sparing.warning("endpoint", "the server sent a second endpoint, which is ignored")
+        return decode_or_mark(event.data) if carries_message(event) else []
 
     # The handshake's dialects
 
@@ -341,6 +342,9 @@ class HTTPSSETransport:
             pass  # it was accepted; the connection is closed instead of kept
 
     # Ending
+
+    def remark(self) -> str:
+        return ""
 
     def interrupt(self) -> None:
         self._sender.interrupt()

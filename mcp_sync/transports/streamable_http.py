@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Iterator, List, Mapping, Optional
+from typing import Iterator, List, Mapping, Optional, Tuple
 
 from ..concurrency.attempts import Attempts
 from ..concurrency.deadline import Deadline
@@ -29,11 +29,11 @@ from ..protocol.forgotten import says_forgotten
 from ..protocol.messages import Message, decode, encode
 from ..protocol.urls import public_url
 from .base import Delivery, Sink
-from .get_stream import GET_HEADERS, GetStream, delay_before, events_of
+from .get_stream import GET_HEADERS, GetStream, carries_message, delay_before, events_of
 from .http.exchange import Exchange
 from .http.response import Response, status_error
 from .http.sender import HTTPRequest, Sender
-from .sse import Framer
+from .sse import Framer, ServerSentEvent
 
 __all__ = ["StreamableHTTPTransport"]
 
@@ -244,10 +244,12 @@ class StreamableHTTPTransport:
             ending: MCPClientError
             try:
                 for events in events_of(response, framer):
-                    messages = [message for event in events if event.data for message in decode(event.data)]
+                    messages, problem = _messages_in(events)
                     if messages:
                         progressed = True
                         yield messages
+                    if problem is not None and not (delivery is not None and delivery.settled):
+                        raise problem
                     if delivery is not None and delivery.settled:
                         answered = True
                         response.hasten()  # the rest of the stream is not waited for long
@@ -327,6 +329,9 @@ class StreamableHTTPTransport:
         """This process was forked from the one that has the session."""
         self._over.set()
 
+    def remark(self) -> str:
+        return ""
+
     def interrupt(self) -> None:
         self._over.set()
         stream = self._get_stream
@@ -352,3 +357,15 @@ class StreamableHTTPTransport:
         self._sender.close()
         if self._get_stream is not None:
             self._get_stream.join(deadline)
+
+
+def _messages_in(events: List[ServerSentEvent]) -> Tuple[List[Message], Optional[MCPProtocolError]]:
+    """The messages of some events, up to one that cannot be decoded, and why."""
+    messages: List[Message] = []
+    for event in events:
+        if carries_message(event):
+            try:
+                messages += decode(event.data)
+            except MCPProtocolError as exc:
+                return messages, exc
+    return messages, None

@@ -321,13 +321,12 @@ def test_an_argument_of_eight_megabytes_is_no_matter(bed: Bed) -> None:
         {"jsonrpc": "2.0"},
         {"jsonrpc": "2.0", "result": None},
         {"jsonrpc": "2.0", "result": "text"},
-        {"jsonrpc": "2.0", "result": []},
+        {"jsonrpc": "2.0", "result": [1]},
         {"jsonrpc": "2.0", "error": "text"},
         {"jsonrpc": "2.0", "error": {"message": "no code"}},
         {"jsonrpc": "2.0", "error": {"code": True, "message": "x"}},
         {"jsonrpc": "2.0", "error": []},
         {"jsonrpc": "2.0", "result": {"content": "not a list"}},
-        {"jsonrpc": "2.0", "result": {"content": [7]}},
         {"jsonrpc": "2.0", "result": {"content": [], "isError": "perhaps"}},
     ],
     ids=str,
@@ -393,7 +392,7 @@ def test_an_answer_to_another_id_is_never_the_result(spell: Callable[[int], Any]
 
 
 @over(*STREAMS)
-@pytest.mark.parametrize("frame", ["not json", "{", "[]", "1", '{"jsonrpc": "2.0"', "[" * 50_000], ids=lambda f: f[:9])
+@pytest.mark.parametrize("frame", ["not json", "{", "[]", "1", '{"method": "x"', "[0"], ids=lambda f: f[:9])
 def test_what_is_not_json_is_skipped_or_the_error_of_the_call_on_whose_stream_it_came(frame: str, bed: Bed) -> None:
     def noisy(asked: Asked) -> None:
         bed.stream(asked).event(frame)

@@ -39,7 +39,7 @@ FORMS: dict[str, Callable[[Stream, Any], None]] = {
     "CR": lambda stream, message: stream.drip(sse(message, line_end="\r")),
     "pretty-printed": lambda stream, message: stream.send(pretty(message)),
     "no event field": lambda stream, message: stream.send(sse(message, event=None)),
-    "another event field": lambda stream, message: stream.send(sse(message, event="response")),
+    "an event of another name before it": lambda stream, message: stream.send(sse("ping", event="ping") + sse(message)),
     "unknown fields": lambda stream, message: stream.send(b"foo: bar\r\nbaz\r\n: c\r\n" + sse(message)),
     "no space": lambda stream, message: stream.send(sse(message).replace(b": ", b":", 2)),
     "nul in the id": lambda stream, message: stream.send(b"id: a\0b\r\nretry: garbage\r\n" + sse(message)),

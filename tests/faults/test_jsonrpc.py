@@ -19,7 +19,7 @@ RESULT = {"content": [{"type": "text", "text": "hi"}]}
 
 @pytest.mark.parametrize(
     "frame",
-    ["not json", "{", "[]", "1", "null", '"text"', "[1, 2]", '{"jsonrpc": "2.0"', "\x1b[31m", "NaN", "[" * 50_000],
+    ["not json", "{", "[]", "1", "null", '"text"', "[1, 2]", '{"method": "x"', "\x1b[31m", "NaN", "[0"],
 )
 def test_a_frame_that_is_no_message_is_skipped_and_told_in_the_log(
     frame: str, server: FaultServer, client: MCPClient, caplog: pytest.LogCaptureFixture

@@ -51,6 +51,9 @@ class Fake:
         self.sent.append(message)
         return self.on_send(message)
 
+    def remark(self) -> str:
+        return ""
+
     def interrupt(self) -> None:
         pass
 

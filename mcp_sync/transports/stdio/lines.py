@@ -11,18 +11,23 @@ import logging
 import sys
 from typing import List
 
-from ...concurrency.log import Log
-from ...errors import MessageTooLargeError
+from ...concurrency.log import Log, Sparing
+from ...errors import MCPProtocolError, MessageTooLargeError
 from ...escape import escape, excerpt
 from ...protocol.messages import Message, encode
+from ...protocol.unreadable import Unreadable, decode_or_mark
 from ..masking import Secrets
 
-__all__ = ["Lines", "ServerLog", "line_of"]
+__all__ = ["Lines", "Messages", "ServerLog", "line_of"]
+
+_log = Log(__package__ or __name__)
 
 # Pieces of an unfinished line are joined up to this many bytes.
 _PIECE = 65536
 # This much of stderr goes into errors. More is kept, so that no secret is cut in two before it is masked.
 _TAIL_BYTES = 2048
+# Of a line that is shown, so much is masked and cut.
+_LONGEST_SHOWN = 10_000
 # A longer line is logged in pieces.
 _LONGEST_LINE = 4096
 # A notebook shows at most this many lines of one server.
@@ -63,12 +68,75 @@ class Lines:
             )
         return lines[:-1]
 
+    @property
+    def unfinished(self) -> bytes:
+        """The beginning of the line that has no end yet."""
+        return bytes(b"".join(self._unfinished[:1])[:_LONGEST_SHOWN])
+
     def _keep(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._unfinished and len(self._unfinished[-1]) < _PIECE:
             self._unfinished[-1] += piece
         elif piece:
             self._unfinished.append(bytearray(piece))
+
+
+class Messages:
+    """Decodes what comes from stdout, and keeps for errors what is no message.
+
+    Parameters:
+        limit: the longest line in bytes.
+        log: gets a warning of it, and masks it.
+    """
+
+    def __init__(self, limit: int, log: ServerLog) -> None:
+        self._lines = Lines(limit)
+        self._log = log
+        self._sparing = Sparing(_log)
+        # What was skipped last.
+        self._skipped = ""
+
+    def feed(self, chunk: bytes) -> List[Message]:
+        """The messages that ``chunk`` completes.
+
+        Raises:
+            MessageTooLargeError: a line is over the limit.
+        """
+        return [message for line in self._lines.feed(chunk) for message in self._decode(line)]
+
+    def _decode(self, line: bytes) -> List[Message]:
+        line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line or line.isspace():
+            return []
+        if line.lstrip()[:1] in (b"{", b"["):
+            messages = decode_or_mark(line)
+            if not isinstance(messages[0], Unreadable):
+                return messages
+            frame = messages[0]
+            if frame.ids or frame.may_be_answer:
+                self._skipped = self._shown(line)
+                text = f"the server wrote to stdout a message that cannot be read: {self._skipped!r}"
+                frame.error = MCPProtocolError(text, outcome="unknown")
+                return messages
+        self._skipped = self._shown(line)
+        self._sparing.warning(
+            "stdout", "%s wrote to stdout what is no message; it is skipped: %s", self._log.server, self._skipped
+        )
+        return []
+
+    def _shown(self, line: bytes) -> str:
+        return excerpt(self._log.masked(line[:_LONGEST_SHOWN].decode("utf-8", "replace").rstrip()))
+
+    def remark(self) -> str:
+        """What may explain that an answer did not come, for an error's text. Any thread."""
+        rest = self._lines.unfinished
+        if rest:
+            return f"; what it wrote to stdout last has no line end: {self._shown(rest)!r}"
+        return f"; it wrote to stdout what is no message: {self._skipped!r}" if self._skipped else ""
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._sparing.tell_rest()
 
 
 class ServerLog:

@@ -10,11 +10,9 @@ thread ends at the end of stderr, or a moment after the child has exited, even i
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
-from contextlib import suppress
 from typing import Callable, List, Mapping, Optional
 
 from ...concurrency.clock import monotonic
@@ -23,13 +21,13 @@ from ...concurrency.events import Event
 from ...concurrency.log import Log
 from ...concurrency.threads import join
 from ...config import MCPClientConfig
-from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPProtocolError, MCPTimeoutError
-from ...escape import command_name, excerpt
-from ...protocol.messages import Message, decode
+from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError
+from ...escape import command_name
+from ...protocol.messages import Message
 from ..base import Delivery, Sink
 from ..masking import Secrets
 from .child import Child, Line, environment, start_error
-from .lines import Lines, ServerLog, line_of
+from .lines import Messages, ServerLog, line_of
 
 __all__ = ["StdioTransport"]
 
@@ -91,8 +89,7 @@ class StdioTransport:
         self._ended = Event()
         self._report: Optional[MCPClientError] = None
         self._received = False
-        # The level at which the next line that is no message is logged: only the first is worth a warning.
-        self._other_output_level = logging.WARNING
+        self._messages = Messages(config.max_message_bytes, self._server_log)
 
     @property
     def session_id(self) -> Optional[str]:
@@ -168,6 +165,7 @@ class StdioTransport:
         self._sink.lost(error)
         self._ended.set()
         self._started.set()
+        self._messages.end()
 
     def _error_of(self, step: Callable[[], Optional[MCPClientError]]) -> Optional[MCPClientError]:
         try:
@@ -207,12 +205,12 @@ class StdioTransport:
 
     def _read(self, child: Child) -> None:
         """Read until stdout ends, the child has exited, or there is a reason to stop."""
-        pipes, lines = child.pipes, Lines(self._config.max_message_bytes)
+        pipes = child.pipes
         until = math.inf
         while self._cause is None and not pipes.ended and monotonic() < until:
             chunk = pipes.read(math.inf if until == math.inf else _TICK)
             if chunk:
-                messages = [message for line in lines.feed(chunk) for message in self._decode(line)]
+                messages = self._messages.feed(chunk)
                 if messages:
                     self._received = True
                     self._sink.arrived(messages)
@@ -221,18 +219,6 @@ class StdioTransport:
             if until == math.inf and child.has_exited():
                 # All that it has written is in the pipe by now; another process may hold that open, or write to it.
                 until = monotonic() + _GRACE
-
-    def _decode(self, line: bytes) -> List[Message]:
-        line = line.removeprefix(b"\xef\xbb\xbf")
-        if not line or line.isspace():
-            return []
-        if line.lstrip()[:1] in (b"{", b"["):
-            with suppress(MCPProtocolError):
-                return decode(line)
-        text = excerpt(self._server_log.masked(line[:10_000].decode("utf-8", "replace").rstrip()))
-        level, self._other_output_level = self._other_output_level, logging.DEBUG
-        _log.log(level, "%s wrote to stdout what is no message; it is skipped: %s", self._server_log.server, text)
-        return []
 
     # Ending, on the reader thread
 
@@ -278,7 +264,8 @@ class StdioTransport:
     def _exit_report(self, child: Child, ended_by_itself: bool) -> MCPClientError:
         what = child.exit_text() if ended_by_itself else "closed its stdout but did not exit, so it was ended"
         when = "" if self._received else " before it sent anything; try the command by hand"
-        return MCPConnectionError(f"the server {what}{when}{self._server_log.tail()}", outcome="unknown")
+        said = self._messages.remark() + self._server_log.tail()
+        return MCPConnectionError(f"the server {what}{when}{said}", outcome="unknown")
 
     # The stderr thread
 
@@ -298,6 +285,9 @@ class StdioTransport:
             child.pipes.close_stderr()
 
     # Sending
+
+    def remark(self) -> str:
+        return self._messages.remark()
 
     def send(
         self,
