@@ -173,7 +173,12 @@ class Never(concurrent.futures.Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        threading.Timer(0.05, future.set_exception, (OSError("the machine is gone"),)).start()
+
+        def fail() -> None:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(OSError("the machine is gone"))
+
+        threading.Timer(0.05, fail).start()
         return future
 
 
