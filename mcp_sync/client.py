@@ -6,6 +6,7 @@ Runs on: the caller's threads, any number at once.
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 import weakref
 from types import TracebackType
@@ -25,6 +26,7 @@ from .calls.asking import (
 from .calls.operation import READ_ONLY, Operation, Options, list_all, list_tools
 from .calls.reading import warn_of_malformed
 from .calls.stream import ToolStream
+from .concurrency.call_clock import deadline_of
 from .concurrency.deadline import Deadline, check_timeout
 from .discovery.opener import Opener
 from .errors import MCPClosedError, MCPUsageError, needs_descriptors
@@ -171,6 +173,8 @@ class MCPClient:
         )
         self._target = target
         self._config = settings
+        # For how long the clock of a call may stand still: nobody else makes it.
+        self._input_timeout = settings.input_timeout if handlers.answers_anything else 0.0
         self._opener = Opener(auth, headers, session)
         # Nothing in there refers to the client: a client that is dropped can be collected.
         make_connection = functools.partial(Connection, target, settings, handlers, self._opener)
@@ -309,6 +313,7 @@ class MCPClient:
         arguments: Optional[Mapping[str, Any]] = None,
         *,
         timeout: Optional[float] = None,
+        idle_timeout: Optional[float] = None,
         on_progress: Optional[Callable[[Progress], object]] = None,
         meta: Optional[Mapping[str, Any]] = None,
         raise_on_error: bool = True,
@@ -319,7 +324,10 @@ class MCPClient:
         Parameters:
             name: of the tool.
             arguments: what it takes: JSON.
-            timeout: seconds for the whole call; progress does not extend it.
+            timeout: seconds for the whole call; progress does not extend it. Its clock stands still while a handler of
+                yours answers the server, for ``input_timeout`` at most.
+            idle_timeout: seconds that may pass, beside ``timeout``, between two signs of life: progress, and whatever
+                else the server sends for this call. None means the client's, ``math.inf`` any.
             on_progress: is called with each ``Progress``, on this thread. What it raises ends the call, and cancels the
                 tool.
             meta: further ``_meta`` of the request.
@@ -332,10 +340,10 @@ class MCPClient:
             MCPTimeoutError, MCPConnectionError, MCPProtocolError, MCPClosedError: there is no result; ``outcome`` says
             whether the tool may have run.
         """
-        deadline = self._deadline(timeout)
+        seconds, silence = self._timeout(timeout), self._idle_timeout(idle_timeout)
         params = tool_params(name, arguments, meta, self._target.public)
-        call = ToolCall(params, deadline.timeout, on_progress, raise_on_error, retry)
-        return call_tool(self._home.connection, call, deadline)
+        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
+        return call_tool(self._home.connection, call, call.deadline())
 
     def stream_tool(
         self,
@@ -343,6 +351,7 @@ class MCPClient:
         arguments: Optional[Mapping[str, Any]] = None,
         *,
         timeout: Optional[float] = None,
+        idle_timeout: Optional[float] = None,
         on_progress: Optional[Callable[[Progress], object]] = None,
         meta: Optional[Mapping[str, Any]] = None,
         raise_on_error: bool = True,
@@ -356,7 +365,8 @@ class MCPClient:
             A ``ToolStream``; use it in a ``with`` block, so that leaving early cancels the tool.
         """
         params = tool_params(name, arguments, meta, self._target.public)
-        call = ToolCall(params, self._timeout(timeout), on_progress, raise_on_error, retry)
+        seconds, silence = self._timeout(timeout), self._idle_timeout(idle_timeout)
+        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
         return ToolStream(self._home.connection, call)
 
     def submit(
@@ -365,6 +375,7 @@ class MCPClient:
         arguments: Optional[Mapping[str, Any]] = None,
         *,
         timeout: Optional[float] = None,
+        idle_timeout: Optional[float] = None,
         on_progress: Optional[Callable[[Progress], object]] = None,
         meta: Optional[Mapping[str, Any]] = None,
         raise_on_error: bool = True,
@@ -377,7 +388,8 @@ class MCPClient:
             runs.
         """
         params = tool_params(name, arguments, meta, self._target.public)
-        call = ToolCall(params, self._timeout(timeout), on_progress, raise_on_error, retry)
+        seconds, silence = self._timeout(timeout), self._idle_timeout(idle_timeout)
+        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
         return self._background().submit_call(call)
 
     def map(
@@ -388,6 +400,7 @@ class MCPClient:
         max_workers: int = 8,
         executor: Optional[concurrent.futures.Executor] = None,
         timeout: Optional[float] = None,
+        idle_timeout: Optional[float] = None,
         raise_on_error: bool = True,
         retry: bool = False,
     ) -> List[CallToolResult]:
@@ -397,7 +410,7 @@ class MCPClient:
             max_workers: how many calls run at once.
             executor: where they run instead: your own ``ThreadPoolExecutor``; or a ``ProcessPoolExecutor`` or Dask's
                 ``get_executor()``, whose processes make clients of their own with the same settings.
-            timeout: seconds for each call.
+            timeout, idle_timeout: seconds for each call, as in ``call_tool``.
 
         Returns:
             The results in the order of ``arguments``.
@@ -409,9 +422,10 @@ class MCPClient:
         with needs_descriptors:
             from .calls.many import map_calls
 
-        server, seconds = self._target.public, self._timeout(timeout)
+        server, seconds, silence = self._target.public, self._timeout(timeout), self._idle_timeout(idle_timeout)
+        asked = [tool_params(name, item, None, server) for item in arguments]
         calls = [
-            ToolCall(tool_params(name, item, None, server), seconds, None, raise_on_error, retry) for item in arguments
+            ToolCall(params, seconds, None, raise_on_error, retry, silence, self._input_timeout) for params in asked
         ]
         return map_calls(self._home.connection, calls, max_workers, executor, self._recipe)
 
@@ -667,7 +681,11 @@ class MCPClient:
         return self._config.timeout if timeout is None else check_timeout(timeout)
 
     def _deadline(self, timeout: Optional[float]) -> Deadline:
-        return Deadline(self._config.timeout if timeout is None else check_timeout(timeout))
+        return deadline_of(self._timeout(timeout), self._input_timeout)
+
+    def _idle_timeout(self, idle_timeout: Optional[float]) -> Optional[float]:
+        given = self._config.idle_timeout if idle_timeout is None else check_timeout(idle_timeout, "idle_timeout")
+        return None if given == math.inf else given
 
     def _subscriptions(self) -> Subscriptions:
         with needs_descriptors:

@@ -36,6 +36,10 @@ class MCPClientConfig(BaseModel):
             given.
         messages_path: where commands are posted when a server names a session but no endpoint.
         timeout: seconds for a whole call, retries and input rounds included.
+        idle_timeout: seconds that a tool call may be silent, beside ``timeout``: without an answer, progress, or what
+            else belongs to it. None bounds the whole call alone.
+        input_timeout: seconds that a call's clock stands still in all, at most, while handlers answer what the server
+            wants to know; ``math.inf`` for ever.
         connect_timeout: seconds for the TCP and TLS connection, all addresses of the host together.
         close_timeout: seconds that ``close()`` may take.
         default_headers: headers of every HTTP request.
@@ -73,6 +77,8 @@ class MCPClientConfig(BaseModel):
     connection_path: str = "/mcp"
     messages_path: str = "/mcp/messages/"
     timeout: float = Field(30.0, ge=0)
+    idle_timeout: Optional[float] = Field(None, gt=0)
+    input_timeout: float = Field(300.0, ge=0)
     connect_timeout: float = Field(10.0, ge=0)
     close_timeout: float = Field(5.0, ge=0)
     default_headers: Dict[str, str] = Field(default_factory=dict)
@@ -94,10 +100,12 @@ class MCPClientConfig(BaseModel):
     env: Dict[str, str] = Field(default_factory=dict)
     cwd: Optional[str] = None
 
-    @field_validator("timeout", "connect_timeout", "close_timeout", "retry_delay", "ping_interval")
+    @field_validator(
+        "timeout", "idle_timeout", "input_timeout", "connect_timeout", "close_timeout", "retry_delay", "ping_interval"
+    )
     @classmethod
-    def _is_a_duration(cls, value: float) -> float:
-        if math.isnan(value):
+    def _is_a_duration(cls, value: Optional[float]) -> Optional[float]:
+        if value is not None and math.isnan(value):
             raise ValueError("must be a number of seconds")
         return value
 

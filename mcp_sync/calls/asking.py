@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Type, TypeVar
 
+from ..concurrency.call_clock import deadline_of
 from ..concurrency.deadline import Deadline
 from ..errors import MCPUsageError
 from ..escape import excerpt
@@ -44,6 +45,8 @@ class ToolCall(NamedTuple):
         on_progress: is called with each ``Progress``, on the calling thread.
         raise_on_error: a tool that reports failure is an exception.
         retry: the call may be sent again after a lost session or stream, although the tool may have run.
+        idle_timeout: seconds between two signs of life, at most; None for any.
+        input_timeout: seconds for which the clock may stand still in all, while handlers answer.
     """
 
     params: Dict[str, Any]
@@ -51,6 +54,12 @@ class ToolCall(NamedTuple):
     on_progress: Optional[Callable[[Progress], object]] = None
     raise_on_error: bool = True
     retry: bool = False
+    idle_timeout: Optional[float] = None
+    input_timeout: float = 0.0
+
+    def deadline(self) -> Deadline:
+        """The deadline of the call if it begins now."""
+        return deadline_of(self.timeout, self.input_timeout, self.idle_timeout)
 
     @property
     def name(self) -> str:
@@ -119,7 +128,8 @@ def call_tool(
         started: is told of each request that is made, to be able to cancel it.
     """
     on_progress = call.on_progress
-    wants = "progress" if on_progress is not None or connection.handlers.wants_progress else None
+    asks = on_progress is not None or call.idle_timeout is not None or connection.handlers.wants_progress
+    wants = "progress" if asks else None
     operation = Operation(connection, deadline, call.options(connection, wants), started)
     result: Dict[str, Any] = {}
     for step in operation.steps("tools/call", call.params):

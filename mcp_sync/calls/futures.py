@@ -12,7 +12,6 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set
 
 from ..concurrency.background_close import settling_a_future, stay_at_exit
-from ..concurrency.deadline import Deadline
 from ..concurrency.events import Condition
 from ..concurrency.forks import disown, in_child, inherited, notice
 from ..concurrency.signals import from_signal_handler
@@ -156,7 +155,7 @@ class Background:
 
     def submit_call(self, call: ToolCall) -> ToolFuture:
         """Call a tool. Its timeout counts from when the call starts."""
-        return self.submit(lambda started: call_tool(self._connection, call, Deadline(call.timeout), started))
+        return self.submit(lambda started: call_tool(self._connection, call, call.deadline(), started))
 
     def submit(self, work: Callable[[Callable[[PendingRequest], None]], Any]) -> ToolFuture:
         """Run ``work``, which is given where to report each call it makes.

@@ -10,6 +10,7 @@ import contextvars
 import threading
 from typing import Any, Dict, Mapping, Optional
 
+from ..concurrency.call_clock import CallDeadline
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..errors import MCPConnectionError, MCPProtocolError, MCPTimeoutError, replacing
@@ -34,12 +35,17 @@ def give(connection: Connection, requests: Mapping[str, Any], deadline: Deadline
     thread = threading.Thread(
         target=contextvars.copy_context().run, args=(asking.run,), name="mcp-sync-handler", daemon=True
     )
+    clock = deadline if isinstance(deadline, CallDeadline) else None
+    if clock is not None:
+        clock.hold()
     try:
         with replacing(RuntimeError, _no_thread):
             thread.start()
         connection.wait(asking.done, deadline)
     finally:
         asking.is_over = True
+        if clock is not None:
+            clock.release()
     error = asking.error
     if error is not None:
         with replacing(Refusal, _cannot_give):

@@ -193,7 +193,7 @@ class _Map:
 
     def _make_call(self, future: ToolFuture, call: ToolCall) -> None:
         if not self._over:
-            future.run(lambda: call_tool(self._connection, call, Deadline(call.timeout), future.follow))
+            future.run(lambda: call_tool(self._connection, call, call.deadline(), future.follow))
 
     def _cancel(self) -> None:
         for take_back in self._take_back:
@@ -291,6 +291,7 @@ def _perform(job: _Job) -> Optional[CallToolResult]:
             params["arguments"],
             meta=params.get("_meta"),
             timeout=call.timeout,
+            idle_timeout=call.idle_timeout,
             raise_on_error=call.raise_on_error,
             retry=call.retry,
         )

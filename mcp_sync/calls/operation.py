@@ -10,6 +10,7 @@ import itertools
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional, Type, TypeVar, cast
 
+from ..concurrency.call_clock import CallDeadline
 from ..concurrency.deadline import Deadline
 from ..concurrency.log import Log
 from ..errors import (
@@ -204,6 +205,9 @@ class Operation:
                     return answer
                 except MCPClientError as exc:
                     error = exc
+                finally:
+                    if isinstance(self._deadline, CallDeadline):
+                        self._deadline.expect_life(False)
                 self._so_far = _worse(self._so_far, _of_attempt(error, seen))
                 # What the caller has seen cannot be unseen: a second run would show it twice.
                 if seen or not self._may_send_again(session, error, attempt):

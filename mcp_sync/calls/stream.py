@@ -8,7 +8,6 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Type, Union
 
-from ..concurrency.deadline import Deadline
 from ..concurrency.forks import notice
 from ..errors import MCPCancelledError, MCPClientError, MCPConnectionError, StreamLostError, needs_descriptors
 from ..session.connection import Connection
@@ -100,7 +99,7 @@ class ToolStream:
 
         notice()  # of a fork since the stream was made
         call = self._call
-        deadline = Deadline(call.timeout)
+        deadline = call.deadline()
         if self._cancelled:
             raise MCPCancelledError("the call was cancelled before it was sent", outcome="not_sent")
         operation = Operation(self._connection, deadline, call.options(self._connection, "all"), self._started)

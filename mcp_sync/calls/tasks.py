@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
+from ..concurrency.call_clock import deadline_of
 from ..concurrency.deadline import Deadline, check_timeout
 from ..concurrency.forks import notice
 from ..escape import one_line
@@ -49,7 +50,9 @@ class TaskHandle:
 
     def _deadline(self, timeout: Optional[float]) -> Deadline:
         notice()
-        return Deadline(self._connection.config.timeout if timeout is None else check_timeout(timeout))
+        config = self._connection.config
+        seconds = config.timeout if timeout is None else check_timeout(timeout)
+        return deadline_of(seconds, config.input_timeout if self._connection.handlers.answers_anything else 0.0)
 
     def status(self, timeout: Optional[float] = None) -> Optional[GetTaskResult]:
         """Ask how the task is; None where the server answered at once."""

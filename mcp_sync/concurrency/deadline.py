@@ -16,7 +16,7 @@ from .clock import monotonic
 __all__ = ["Deadline", "check_timeout", "jittered"]
 
 # Event.wait and settimeout overflow on large numbers; a longer wait is several of these.
-_LONGEST_WAIT = min(threading.TIMEOUT_MAX, 1_000_000.0)
+LONGEST_WAIT = min(threading.TIMEOUT_MAX, 1_000_000.0)
 
 
 def check_timeout(timeout: object, name: str = "timeout") -> float:
@@ -41,6 +41,9 @@ class Deadline:
 
     __slots__ = ("at", "start", "timeout")
 
+    # Whether it is a ``CallDeadline``.
+    moves = False
+
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.start = monotonic()
@@ -52,11 +55,21 @@ class Deadline:
         left = self.at - monotonic()
         if left <= 0.0:
             return 0.0
-        return left if left < _LONGEST_WAIT else _LONGEST_WAIT
+        return left if left < LONGEST_WAIT else LONGEST_WAIT
 
     @property
     def expired(self) -> bool:
         return monotonic() >= self.at
+
+    @property
+    def limit(self) -> str:
+        """What has passed when it has, for the text of an error."""
+        return f"within {self.timeout:g} s"
+
+    @property
+    def longest(self) -> float:
+        """As ``remaining``, of a deadline that moves the latest it may become."""
+        return self.remaining
 
     @property
     def elapsed(self) -> float:

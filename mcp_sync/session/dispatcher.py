@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import Callable, Dict, List, Optional, Protocol, Tuple, Union
+from typing import Callable, Dict, List, Optional, Protocol, Sequence, Tuple, Union
 
 from ..concurrency.budget import Budget
 from ..concurrency.deadline import Deadline
@@ -55,8 +55,8 @@ class Recipient(Protocol):
     def wants_progress(self) -> bool:
         """Whether ``notified`` gets progress too."""
 
-    def asked(self, message: Message) -> None:
-        """The server has sent a request."""
+    def asked(self, message: Message, calls: Sequence[Waiter]) -> None:
+        """The server has sent a request, for one of these calls as far as anybody can tell."""
 
     def notified(self, message: Message) -> None:
         """The server has sent a notification."""
@@ -229,6 +229,8 @@ class Dispatcher:
 
     def _route_one(self, message: Message, via: Optional[Waiter]) -> None:
         method = message.get("method")
+        if via is not None and via.clock is not None:
+            via.heard()
         if isinstance(message, Unreadable):
             self._skip(message)
         elif method is None:
@@ -238,7 +240,7 @@ class Dispatcher:
         elif not isinstance(method, str):
             self._sparing.warning("method", "a message whose method is no string is skipped")
         elif "id" in message:
-            self._recipient.asked(message)
+            self._recipient.asked(message, list(self._waiters.values()) if via is None else (via,))
         elif method:
             self._inform(message, via)
 
@@ -271,6 +273,8 @@ class Dispatcher:
         token = matching_id(params.get("progressToken")) if isinstance(params, dict) else None
         waiter = None if token is None else self._waiters.get(token)
         if waiter is not None and waiter.wants is not None and (via is None or waiter is via):
+            if waiter.clock is not None:
+                waiter.heard()
             waiter.deliver(message)
         if self._recipient.wants_progress:
             self._recipient.notified(message)

@@ -11,6 +11,7 @@ import threading
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ..concurrency.background_close import stay_at_exit
+from ..concurrency.call_clock import CallDeadline
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import notice
 from ..concurrency.log import Log
@@ -83,6 +84,8 @@ class PendingRequest:
         self._message = request(self.id, method, params if stamp is None else stamp.params(params))
         self._headers = None if stamp is None else stamp.headers(self._message)
         self._waiter = Waiter(self.id, wants, session.pools.budget)
+        if isinstance(deadline, CallDeadline):
+            self._waiter.clock = deadline
         # Set before the first look at whether it was cancelled: one of the two threads sees the other.
         self._begun = False
         self._cancelled = False
@@ -100,6 +103,8 @@ class PendingRequest:
             self._begun = True
             if waiter.failure is not None:
                 raise MCPCancelledError("the call was cancelled before it was sent", outcome="not_sent")
+            if waiter.clock is not None:
+                waiter.clock.expect_life()
             session.dispatcher.expect(waiter)
             if _log.isEnabledFor(logging.DEBUG):
                 _log.debug("sending %s", shown(self._message))
@@ -150,7 +155,7 @@ class PendingRequest:
         while True:
             if not waiter.wait(self._deadline):
                 raise MCPTimeoutError(
-                    f"no answer within {self._deadline.timeout:g} s; raise timeout= if it needs longer"
+                    f"no answer {self._deadline.limit}; raise timeout= if it needs longer"
                     + self._session.transport.remark(),
                     outcome="unknown",
                 )

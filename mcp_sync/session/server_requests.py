@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import threading
 from sys import getsizeof
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Set
 
 from ..concurrency.budget import Budget
 from ..concurrency.deadline import Deadline
@@ -35,6 +35,7 @@ from ..protocol.messages import (
     weight_of,
 )
 from .handlers import Handlers, Refusal
+from .waiter import Waiter
 
 __all__ = ["Listener", "Listeners", "Pools", "ServerRequests"]
 
@@ -189,8 +190,8 @@ class ServerRequests:
         """Whether there is a handler for the progress of all calls."""
         return self._handlers.wants_progress
 
-    def asked(self, message: Message) -> None:
-        """The server has sent a request."""
+    def asked(self, message: Message, calls: Sequence[Waiter] = ()) -> None:
+        """The server has sent a request. The clocks of ``calls`` stand still while a handler answers it."""
         id, method, params = message["id"], message["method"], message.get("params")
         if isinstance(id, bool) or not isinstance(id, (int, str, float)) or getsizeof(id) > _LARGEST_ID:
             self._sparing.warning("id", "a request of the server without a usable id is skipped")
@@ -203,13 +204,15 @@ class ServerRequests:
             with self._lock:
                 self._open.add(id)
             given = params if isinstance(params, dict) else {}
-            job = functools.partial(self._handle, id, method, given)
+            job = functools.partial(self._handle, id, method, given, calls)
             if not self._pools.handlers.submit(job, weight_of(given, self._pools.budget.limit)):
                 with self._lock:
                     self._open.discard(id)
                 self._refuse(id, SERVER_BUSY, "this client is busy with other requests")
 
-    def _handle(self, id: object, method: str, params: Mapping[str, object]) -> None:
+    def _handle(self, id: object, method: str, params: Mapping[str, object], calls: Sequence[Waiter]) -> None:
+        for call in calls:
+            call.hold()
         try:
             answer = result_answer(id, _related(params, self._handlers.answer(method, params)))
         except Refusal as refusal:
@@ -217,6 +220,9 @@ class ServerRequests:
         except BaseException:  # noqa: BLE001  # there is no caller to raise it to, and SystemExit must not end the worker
             _log.exception("the handler for %s failed", excerpt(method))
             answer = error_answer(id, INTERNAL_ERROR, f"the client's handler for {method} failed")
+        finally:
+            for call in calls:
+                call.release()
         with self._lock:
             wanted = id in self._open
             self._open.discard(id)

@@ -9,11 +9,12 @@ import collections
 from typing import Callable, Deque, List, Optional, Tuple
 
 from ..concurrency.budget import Account, Budget
+from ..concurrency.call_clock import CallDeadline
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..errors import MCPClientError
 from ..protocol.messages import Message, RequestId, weight_of
-from ..transports.http.exchange import Exchange
+from ..transports.http.exchange import Exchange, watch
 
 __all__ = ["Failure", "Waiter"]
 
@@ -40,6 +41,7 @@ class Waiter:
         "_in_hand",
         "_room",
         "answer",
+        "clock",
         "dropped",
         "event",
         "exchange",
@@ -52,6 +54,8 @@ class Waiter:
     def __init__(self, id: RequestId, wants: Optional[str] = None, budget: Optional[Budget] = None) -> None:
         self.id = id
         self.wants = wants
+        # The call's deadline, if that moves.
+        self.clock: Optional[CallDeadline] = None
         self.event = Event()
         self.answer: Optional[Message] = None
         self.failure: Optional[Failure] = None
@@ -81,6 +85,32 @@ class Waiter:
         # Before anybody looks at what has come: what comes after this sets it again.
         self.event.clear()
         return True
+
+    def hold(self) -> None:
+        """A handler answers what the server wants to know, for this call as far as anybody can tell: its clock stands
+        still.
+        """
+        if self.clock is not None:
+            self.clock.hold()
+            self._moved(self.clock)
+
+    def release(self) -> None:
+        """The handler has answered."""
+        if self.clock is not None:
+            self.clock.release()
+            self._moved(self.clock)
+            self.event.set()  # the caller may have less time now than it waits for
+
+    def heard(self) -> None:
+        """The server has said something that belongs to this call."""
+        if self.clock is not None:
+            self.clock.heard()
+            self._moved(self.clock)
+
+    def _moved(self, clock: CallDeadline) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            watch.move(exchange, clock.at)
 
     def take(self) -> List[Message]:
         """What is in the inbox; ``done`` says that it was read."""

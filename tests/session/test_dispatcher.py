@@ -30,7 +30,7 @@ class Recorder:
         self.notifications: list[Any] = []
         self.lost: list[Any] = []
 
-    def asked(self, message: Any) -> None:
+    def asked(self, message: Any, calls: Any = ()) -> None:
         self.requests.append(message)
 
     def notified(self, message: Any) -> None:
@@ -190,7 +190,7 @@ def test_a_message_that_cannot_be_routed_keeps_nobody_from_theirs(
 
 def test_a_listener_that_raises_keeps_nobody_from_theirs(caplog: pytest.LogCaptureFixture) -> None:
     class Failing(Recorder):
-        def asked(self, message: Any) -> None:
+        def asked(self, message: Any, calls: Any = ()) -> None:
             raise RuntimeError("x")
 
         notified = asked

@@ -18,6 +18,7 @@ import threading
 from typing import TYPE_CHECKING, Dict, Optional, Protocol
 
 from ...concurrency.clock import monotonic
+from ...concurrency.deadline import Deadline
 from ...concurrency.events import Condition, Event
 from ...concurrency.forks import in_child
 from ...concurrency.log import Log
@@ -70,7 +71,19 @@ class Exchange:
     # For the watch: it ends long before its deadline, as a rule.
     is_patient = False
 
-    __slots__ = ("_lock", "connection", "deadline_at", "departed", "over", "pid", "raw", "reason", "sent", "stopped")
+    __slots__ = (
+        "_lock",
+        "connection",
+        "deadline",
+        "deadline_at",
+        "departed",
+        "over",
+        "pid",
+        "raw",
+        "reason",
+        "sent",
+        "stopped",
+    )
 
     def __init__(self, deadline_at: float) -> None:
         # Guards ``stopped``: the first reason stays. The sending thread sets ``connection`` and then looks at
@@ -88,6 +101,8 @@ class Exchange:
         # The response was read to its end, or given up.
         self.over = False
         self.deadline_at = deadline_at
+        # What that is of, once it is sent.
+        self.deadline: Optional[Deadline] = None
         # What the watch says when it stops this exchange.
         self.reason = EXPIRED
         self.pid = os.getpid()
@@ -198,18 +213,31 @@ class Watch:
         exchange.reason = reason
         self.hurry(exchange, seconds)
 
+    def move(self, exchange: Exchange, at: float) -> None:
+        """The deadline of an exchange has moved to ``at``, unless it is to end sooner for another reason."""
+        if exchange.reason == EXPIRED and id(exchange) in self._watched:
+            is_sooner = at < exchange.deadline_at
+            exchange.deadline_at = at
+            if is_sooner:
+                self._look()
+
+    def _look(self) -> None:
+        """Have the thread look now. Nobody is waited for: who has the lock may be a caller in whom a signal handler
+        waits for the very answer that is being brought. The thread looks soon enough by itself.
+        """
+        if self._condition.acquire(blocking=False):
+            try:
+                self._condition.notify()
+            finally:
+                self._condition.release()
+
     def hurry(self, exchange: Exchange, seconds: float) -> None:
         """Move the deadline of a watched exchange to ``seconds`` from now, if that is sooner."""
         at = monotonic() + seconds
         if at < exchange.deadline_at and id(exchange) in self._watched:
             exchange.deadline_at = at
-            if at < self._next_look and self._condition.acquire(blocking=False):
-                # Nobody is waited for: who has the lock may be a caller in whom a signal handler waits for the very
-                # answer that is being brought. The thread looks soon enough by itself.
-                try:
-                    self._condition.notify()
-                finally:
-                    self._condition.release()
+            if at < self._next_look:
+                self._look()
 
     def _run(self) -> None:
         # This thread ends: with nothing to watch it waits _IDLE_SECONDS, at most twice, and returns.

@@ -135,7 +135,8 @@ def _may_pass(cause: BaseException) -> bool:
 
 
 def _too_late(exchange: Exchange, deadline: Optional[Deadline], where: str) -> str:
-    limit = f"within {deadline.timeout:g} s" if deadline is not None else "within the call's timeout"
+    deadline = deadline or exchange.deadline
+    limit = deadline.limit if deadline is not None else "within the call's timeout"
     return (
         f"no answer from {where} {limit}; raise timeout= if it needs longer"
         if exchange.sent

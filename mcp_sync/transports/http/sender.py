@@ -181,7 +181,8 @@ class Sender:
                     f"the {deadline.timeout:g} s of this call were over before it was sent", outcome="not_sent"
                 )
             merged = _merged(self._base, {} if self._headers is None else self._asked_headers(), headers)
-            timeouts = (min(remaining, self._config.connect_timeout), remaining)
+            # Of a deadline that moves, the latest that it may become: at its time the watch ends the exchange.
+            timeouts = (min(remaining, self._config.connect_timeout), deadline.longest if deadline.moves else remaining)
             current.exchange = exchange
             if self._auth is not None or self._brought is not None:
                 raw = self._through_session(method, url, merged, body, timeouts)
@@ -269,12 +270,12 @@ class Sender:
     # The exchanges under way
 
     def _begin(self, exchange: Exchange, deadline: Deadline, farewell: bool) -> None:
-        exchange.deadline_at = deadline.at
+        exchange.deadline, exchange.deadline_at = deadline, deadline.at
         self._under_way.add(exchange)
         if self._closed and not farewell:
             self._under_way.discard(exchange)
             raise MCPClosedError("the client is closed", outcome="not_sent")
-        if exchange.deadline_at == math.inf:
+        if exchange.deadline_at == math.inf and not deadline.moves:
             return
         try:
             watch.add(exchange)
