@@ -174,6 +174,7 @@ class MCPClient:
         self._target = target
         self._config = settings
         # For how long the clock of a call may stand still: nobody else makes it.
+        self._idle_timeout = None if settings.idle_timeout is None else _silence(settings.idle_timeout)
         self._input_timeout = settings.input_timeout if handlers.answers_anything else 0.0
         self._opener = Opener(auth, headers, session)
         # Nothing in there refers to the client: a client that is dropped can be collected.
@@ -340,7 +341,8 @@ class MCPClient:
             MCPTimeoutError, MCPConnectionError, MCPProtocolError, MCPClosedError: there is no result; ``outcome`` says
             whether the tool may have run.
         """
-        seconds, silence = self._timeout(timeout), self._idle_timeout(idle_timeout)
+        seconds = self._timeout(timeout)
+        silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
         params = tool_params(name, arguments, meta, self._target.public)
         call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
         return call_tool(self._home.connection, call, call.deadline())
@@ -365,7 +367,8 @@ class MCPClient:
             A ``ToolStream``; use it in a ``with`` block, so that leaving early cancels the tool.
         """
         params = tool_params(name, arguments, meta, self._target.public)
-        seconds, silence = self._timeout(timeout), self._idle_timeout(idle_timeout)
+        seconds = self._timeout(timeout)
+        silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
         call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
         return ToolStream(self._home.connection, call)
 
@@ -388,7 +391,8 @@ class MCPClient:
             runs.
         """
         params = tool_params(name, arguments, meta, self._target.public)
-        seconds, silence = self._timeout(timeout), self._idle_timeout(idle_timeout)
+        seconds = self._timeout(timeout)
+        silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
         call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
         return self._background().submit_call(call)
 
@@ -422,7 +426,8 @@ class MCPClient:
         with needs_descriptors:
             from .calls.many import map_calls
 
-        server, seconds, silence = self._target.public, self._timeout(timeout), self._idle_timeout(idle_timeout)
+        server, seconds = self._target.public, self._timeout(timeout)
+        silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
         asked = [tool_params(name, item, None, server) for item in arguments]
         calls = [
             ToolCall(params, seconds, None, raise_on_error, retry, silence, self._input_timeout) for params in asked
@@ -683,10 +688,6 @@ class MCPClient:
     def _deadline(self, timeout: Optional[float]) -> Deadline:
         return deadline_of(self._timeout(timeout), self._input_timeout)
 
-    def _idle_timeout(self, idle_timeout: Optional[float]) -> Optional[float]:
-        given = self._config.idle_timeout if idle_timeout is None else check_timeout(idle_timeout, "idle_timeout")
-        return None if given == math.inf else given
-
     def _subscriptions(self) -> Subscriptions:
         with needs_descriptors:
             from .session.subscriptions import Subscriptions
@@ -734,3 +735,9 @@ class MCPClient:
 
     def __deepcopy__(self, memo: Dict[int, Any]) -> MCPClient:
         raise TypeError("an MCPClient cannot be copied: make another one from client.config")
+
+
+def _silence(idle_timeout: float) -> Optional[float]:
+    """How long a call may be silent; None for any time."""
+    given = check_timeout(idle_timeout, "idle_timeout")
+    return None if given == math.inf else given

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Type, TypeVar
 
-from ..concurrency.call_clock import deadline_of
+from ..concurrency.call_clock import CallDeadline
 from ..concurrency.deadline import Deadline
 from ..errors import MCPUsageError
 from ..escape import excerpt
@@ -59,7 +59,9 @@ class ToolCall(NamedTuple):
 
     def deadline(self) -> Deadline:
         """The deadline of the call if it begins now."""
-        return deadline_of(self.timeout, self.input_timeout, self.idle_timeout)
+        if not self.input_timeout and self.idle_timeout is None:
+            return Deadline(self.timeout)
+        return CallDeadline(self.timeout, self.input_timeout, self.idle_timeout)
 
     @property
     def name(self) -> str:

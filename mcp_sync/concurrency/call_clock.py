@@ -103,10 +103,6 @@ class CallDeadline(Deadline):
         return super().limit
 
 
-def deadline_of(
-    timeout: float, input_timeout: float = 0.0, idle_timeout: Optional[float] = None, *more: Any
-) -> Deadline:
-    """The deadline of a call, which moves only where there is a reason; parameters as ``CallDeadline``."""
-    if not input_timeout and idle_timeout is None:
-        return Deadline(timeout, *more)
-    return CallDeadline(timeout, input_timeout, idle_timeout, *more)
+def deadline_of(timeout: float, input_timeout: float) -> Deadline:
+    """The deadline of an operation, which moves only where there is a reason; parameters as ``CallDeadline``."""
+    return CallDeadline(timeout, input_timeout, None) if input_timeout else Deadline(timeout)

@@ -197,7 +197,7 @@ def test_an_idle_timeout_without_sense_is_a_usage_error(wrong: Any) -> None:
         MCPClient("http://127.0.0.1:1/mcp").call_tool("echo", idle_timeout=wrong)
     for name in ("idle_timeout", "input_timeout"):
         with pytest.raises(MCPUsageError, match=name):
-            MCPClient("http://127.0.0.1:1/mcp", **{name: math.nan})
+            MCPClient("http://127.0.0.1:1/mcp", **dict[str, Any]({name: math.nan}))
 
 
 # The clock by itself
