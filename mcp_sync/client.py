@@ -369,7 +369,7 @@ class MCPClient:
         params = tool_params(name, arguments, meta, self._target.public)
         seconds = self._timeout(timeout)
         silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
-        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
+        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout, self)
         return ToolStream(self._home.connection, call)
 
     def submit(
@@ -393,7 +393,7 @@ class MCPClient:
         params = tool_params(name, arguments, meta, self._target.public)
         seconds = self._timeout(timeout)
         silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
-        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
+        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout, self)
         return self._background().submit_call(call)
 
     def map(
@@ -458,16 +458,15 @@ class MCPClient:
             from .calls.tasks import submit_task
 
         deadline = self._deadline(timeout)
-        return submit_task(
-            self._home.connection, tool_params(name, arguments, meta, self._target.public), ttl, deadline
-        )
+        params = tool_params(name, arguments, meta, self._target.public)
+        return submit_task(self._home.connection, params, ttl, deadline, self)
 
     def task(self, task_id: str, name: str = "task") -> TaskHandle:
         """Find a task again by its id, for example in another process. ``name`` is what errors call it."""
         with needs_descriptors:
             from .calls.tasks import TaskHandle
 
-        return TaskHandle(self._home.connection, name, task={"taskId": task_id, "status": "working"})
+        return TaskHandle(self._home.connection, name, task={"taskId": task_id, "status": "working"}, client=self)
 
     @property
     def tools(self) -> Tools:

@@ -47,6 +47,7 @@ class ToolCall(NamedTuple):
         retry: the call may be sent again after a lost session or stream, although the tool may have run.
         idle_timeout: seconds between two signs of life, at most; None for any.
         input_timeout: seconds for which the clock may stand still in all, while handlers answer.
+        client: is kept where the caller waits with something else, for one that is dropped is closed.
     """
 
     params: Dict[str, Any]
@@ -56,6 +57,7 @@ class ToolCall(NamedTuple):
     retry: bool = False
     idle_timeout: Optional[float] = None
     input_timeout: float = 0.0
+    client: object = None
 
     def deadline(self) -> Deadline:
         """The deadline of the call if it begins now."""

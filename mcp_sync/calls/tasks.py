@@ -41,11 +41,14 @@ class TaskHandle:
         *,
         task: Optional[Mapping[str, Any]] = None,
         result: Optional[Dict[str, Any]] = None,
+        client: object = None,
     ) -> None:
         self._connection = connection
         self._name = name
         self._task = task
         self._result = result
+        # Not used, but kept: a client that is dropped is closed.
+        self._client = client
         self.task_id: Optional[str] = None if task is None else str(task.get("taskId"))
 
     def _deadline(self, timeout: Optional[float]) -> Deadline:
@@ -95,11 +98,14 @@ class TaskHandle:
         return one_line(f"<TaskHandle {self._name!r}, {self.task_id or 'answered'}>")
 
 
-def submit_task(connection: Connection, params: Dict[str, Any], ttl: Optional[float], deadline: Deadline) -> TaskHandle:
+def submit_task(
+    connection: Connection, params: Dict[str, Any], ttl: Optional[float], deadline: Deadline, client: object
+) -> TaskHandle:
     """Call a tool as a task, where the server offers that.
 
     Parameters:
         ttl: seconds that the server should keep the result; None leaves it to the server.
+        client: is kept as long as the handle is.
     """
     params = _as_task(connection, params, ttl, deadline)
     name = str(params["name"])
@@ -107,11 +113,11 @@ def submit_task(connection: Connection, params: Dict[str, Any], ttl: Optional[fl
     first = operation.first_result("tools/call", params)
     task = task_in(first)
     if task is not None:
-        return TaskHandle(connection, name, task=task)
+        return TaskHandle(connection, name, task=task, client=client)
     if not is_complete(first):
         for step in operation.steps("tools/call", params, first):
             first = step if isinstance(step, dict) else first
-    return TaskHandle(connection, name, result=first)
+    return TaskHandle(connection, name, result=first, client=client)
 
 
 def _as_task(

@@ -146,3 +146,32 @@ def test_a_dropped_client_is_collected_and_nothing_waits_for_it(name: str, bed: 
     assert done.report == [True, [], 0], done
     assert "Traceback" not in done.err, done
     bed.server.wait_until(lambda: not bed.server._wires, "all connections are closed", 10)
+
+
+@over("sse", "http-sse", "stateless", "stdio")
+def test_a_client_is_kept_by_whatever_its_caller_still_waits_with(bed: Bed) -> None:
+    def slow(asked: Asked) -> None:
+        asked.progress(1)
+        bed.server.wait_for_call("echo")
+        asked.text("done")
+
+    bed.tool("slow", slow)
+    done = run_script(
+        _BEGIN
+        + """
+client = make().connect()
+alive, task = weakref.ref(client), client.task("1")
+future, stream = make().connect().submit("slow"), make().connect().stream_tool("slow")
+next(stream)
+first = make().submit("slow")
+del client
+gc.collect()
+make().call_tool("echo")
+said = [future.result(30).text, stream.result.text, first.result(30).text, alive() is not None]
+del future, stream, first, task
+print(json.dumps([said, *settled(before)]))
+""",
+        *arguments(bed),
+        timeout=90,
+    )
+    assert done.report == [["done", "done", "done", True], [], 0], done
