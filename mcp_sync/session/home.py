@@ -14,7 +14,7 @@ import threading
 import warnings
 import weakref
 from importlib import import_module
-from typing import Callable, List
+from typing import Callable, List, TypeVar
 
 from ..concurrency.background_close import begin_exit, close_dropped, close_in_background
 from ..concurrency.deadline import Deadline
@@ -23,6 +23,8 @@ from ..errors import MCPClientError
 from .connection import Connection
 
 __all__ = ["Home"]
+
+_T = TypeVar("_T")
 
 _EXIT_SECONDS = 1.0
 _PACKAGE = __name__.partition(".")[0]
@@ -133,10 +135,7 @@ class Home:
     def at_exit(self, deadline: Deadline) -> None:
         """The program ends."""
         if self.has_been_open:
-            try:
-                self._connection.close(deadline)
-            except MCPClientError:
-                pass  # a session that cannot be ended in order is no error at exit
+            _close(self._connection.close, deadline)
 
 
 # The homes of this process, for what must be done at its end and after a fork.
@@ -145,20 +144,32 @@ _homes: weakref.WeakSet[Home] = weakref.WeakSet()
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
-def _all_homes() -> List[Home]:
+def _all_of(some: weakref.WeakSet[_T]) -> List[_T]:
     for _ in range(100):
         try:
-            return list(_homes)
+            return list(some)
         except RuntimeError:
             continue  # another thread has made one meanwhile
     return []
 
 
+def _close(close: Callable[[Deadline], None], deadline: Deadline) -> None:
+    try:
+        close(deadline)
+    except MCPClientError:
+        pass  # a session that cannot be ended in order is no error at exit
+
+
 def _at_exit() -> None:
     begin_exit()
+    notice()  # of a fork: what the parent closes is its own
     deadline = Deadline(_EXIT_SECONDS)
-    for home in _all_homes():
+    for home in _all_of(_homes):
         home.at_exit(deadline)
+    for connection in _all_of(_connections):
+        # Where a handler closed it, or its client was dropped, a daemon thread is at it, and ends with the program.
+        if connection.closed or connection.last is not None:
+            _close(connection.close, deadline)
 
 
 def _before_fork() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -297,3 +298,59 @@ def test_a_program_ends_at_once_with_its_own_code_and_without_noise(name: str, b
     elif last_words is not None:
         assert not lines, done
     bed.server.wait_until(lambda: not bed.server._wires, "all connections are closed", 10)
+
+
+# A server that stays when its stdin ends, and when it is told to terminate.
+_STUBBORN = """
+import json, os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["method"] == "initialize":
+        given = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": given}), flush=True)
+    elif asked["method"] == "pid":
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": {"pid": os.getpid()}}), flush=True)
+while True:
+    time.sleep(60)
+"""
+
+CLOSED_IN_THE_BACKGROUND = {
+    "by a handler": """
+def stop(number, frame):
+    client.close(); sys.exit(0)
+signal.signal(signal.SIGUSR1, stop)
+client = make()
+print(json.dumps(client.request("pid")), flush=True)
+threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGUSR1)).start()
+client.request("never")
+""",
+    "because it was dropped": """
+warnings.simplefilter("ignore", ResourceWarning)
+print(json.dumps(make().request("pid")), flush=True)
+""",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals")
+@pytest.mark.parametrize("name", CLOSED_IN_THE_BACKGROUND)
+def test_the_end_waits_for_what_is_being_closed_in_the_background(name: str, tmp_path: Path) -> None:
+    server = tmp_path / "stubborn.py"
+    server.write_text(_STUBBORN)
+    done = run_script(
+        """
+import json, os, signal, sys, threading, warnings
+from mcp_sync import MCPClient
+
+def make():
+    # The server is killed 0.8 s after close(): later than that returns in a handler, sooner than the end gives up.
+    return MCPClient(
+        [sys.executable, sys.argv[1]], protocol_version="2025-11-25", timeout=30, close_timeout=0.8
+    )
+"""
+        + CLOSED_IN_THE_BACKGROUND[name],
+        str(server),
+    )
+    assert done.code == 0, done
+    with pytest.raises(ProcessLookupError):
+        os.kill(done.report["pid"], 0)
