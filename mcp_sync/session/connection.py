@@ -412,10 +412,11 @@ class Connection:
             self.pools.settle(deadline, is_awaited=any(session.callers_waiting for session in sessions))
             for session in sessions:
                 session.interrupt(self._closed_under_way)
-            for session in sessions:
-                session.close(deadline)
+            # First: calls wait in these, too, and the server may take its time.
             for companion in companions:
                 _close(companion)
+            for session in sessions:
+                session.close(deadline)
             self.pools.close()
         finally:
             self.ended.set()

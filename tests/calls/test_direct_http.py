@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 import pytest
@@ -19,7 +21,7 @@ from mcp_sync import (
 )
 from mcp_sync.calls.direct_http import parse_operation
 from tests.support.clock import LONG, within
-from tests.support.fault_server import FaultServer, finish, gzip_bomb, hold, raw, status
+from tests.support.fault_server import FaultServer, Request, Wire, finish, gzip_bomb, hold, raw, status
 
 Connect = Callable[..., MCPClient]
 
@@ -232,8 +234,6 @@ def test_a_stream_that_is_left_early_gives_its_connection_up(server: FaultServer
 
 
 def test_close_ends_an_http_call(server: FaultServer, client: MCPClient) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     server.instead(at("/silent"), hold)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.call_operation, "GET:/silent", timeout=LONG)
@@ -241,3 +241,24 @@ def test_close_ends_an_http_call(server: FaultServer, client: MCPClient) -> None
         with within():
             client.close()
             assert isinstance(call.exception(10), MCPClosedError)
+
+
+def test_close_ends_an_http_call_before_it_ends_the_session(http_server: FaultServer, make_client: Connect) -> None:
+    """A server that takes its time to end the session keeps nobody waiting."""
+    ended = threading.Event()
+    in_time = []
+
+    def delete(wire: Wire, request: Request) -> None:
+        in_time.append(ended.wait(1.0))  # the client itself waits no longer than two
+        status(204)(wire, request)
+
+    http_server.instead(at("/silent"), hold)
+    http_server.instead("DELETE", delete)
+    client = make_client(http_server.mcp_url, transport="http").connect()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.call_operation, "GET:/silent", timeout=LONG)
+        call.add_done_callback(lambda call: ended.set())
+        http_server.wait_until(lambda: any(request.path == "/silent" for request in http_server.requests))
+        client.close()
+        assert isinstance(call.exception(10), MCPClosedError)
+    http_server.wait_until(lambda: in_time == [True], "the session is ended, and was not before the call")
