@@ -273,4 +273,7 @@ def _value(text: str, schema: Any) -> Any:
 
 def _show_progress(progress: Any) -> None:
     total = "" if progress.total is None else f"/{progress.total:g}"
-    click.echo(one_line(f"{progress.progress:g}{total} {progress.message or ''}"), err=True)
+    try:
+        click.echo(one_line(f"{progress.progress:g}{total} {progress.message or ''}"), err=True)
+    except OSError:
+        pass  # the tool's result is worth more than its progress
