@@ -46,8 +46,8 @@ RequestId = Union[int, str]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 # Where pydantic's parser stops as well.
 _DEEPEST = 200
-# Objects and lists in one message: so many take a fifth of a second to read, and 70 MB of memory.
-_MOST_CONTAINERS = 1_000_000
+# Objects, lists and members of objects in one message: so many take a second to read, and 200 MB of memory.
+_MOST_PARTS = 2_000_000
 _MOST_IN_A_BATCH = 10_000
 _PIECE = 65536
 # Of what an error says, so many characters are the exception's text.
@@ -120,9 +120,8 @@ def decode(text: Union[str, bytes]) -> List[Message]:
     problem = ""
     try:
         value = None
-        # An object takes two bytes and a comma.
-        if len(text) > 2 * _MOST_CONTAINERS and _has_too_many_containers(text):
-            problem = f"over the limit of {_MOST_CONTAINERS} objects and lists in one message"
+        if len(text) > _MOST_PARTS and _has_too_many_parts(text):
+            problem = f"over the limit of {_MOST_PARTS} objects, lists and members of objects in one message"
         else:
             value = from_json(text)
     except ValueError:
@@ -149,19 +148,25 @@ def decode(text: Union[str, bytes]) -> List[Message]:
     )
 
 
-def _has_too_many_containers(text: Union[str, bytes]) -> bool:
-    """Whether a text has more objects and lists than one message may have: told before they are made."""
+def _has_too_many_parts(text: Union[str, bytes]) -> bool:
+    """Whether a text has more objects, lists and members of objects than one message may have: told before they are
+    made.
+    """
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
-    if data.count(b"{") + data.count(b"[") <= _MOST_CONTAINERS:
+    if _parts_in(data) <= _MOST_PARTS:
         return False
-    # Not those in strings: a quote that is left after this begins or ends one.
+    # Not what looks like it in strings: a quote that is left after this begins or ends one.
     data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     count, in_string = 0, False
     for start in range(0, len(data), _PIECE):
-        parts = data[start : start + _PIECE].split(b'"')
-        count += sum(part.count(b"{") + part.count(b"[") for part in parts[in_string::2])
-        in_string ^= len(parts) % 2 == 0
-    return count > _MOST_CONTAINERS
+        pieces = data[start : start + _PIECE].split(b'"')
+        count += sum(map(_parts_in, pieces[in_string::2]))
+        in_string ^= len(pieces) % 2 == 0
+    return count > _MOST_PARTS
+
+
+def _parts_in(data: bytes) -> int:
+    return data.count(b"{") + data.count(b"[") + data.count(b":")
 
 
 def _is_too_deep(value: object) -> bool:

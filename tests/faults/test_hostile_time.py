@@ -105,14 +105,18 @@ def test_a_schema_that_is_being_looked_through_stops_at_the_deadline() -> None:
 
 
 def test_a_message_of_very_many_objects_is_refused_before_they_are_made() -> None:
-    for text in (b"[" + b"{}," * 1_000_000 + b"{}]", b'{"a":[' + b"[]," * 1_000_000 + b"[]]}"):
+    for text in (
+        b"[" + b"{}," * 2_000_000 + b"{}]",
+        b'{"a":[' + b"[]," * 2_000_000 + b"[]]}",
+        b'{"a":' + b'0,"b":' * 2_000_000 + b"0}",
+    ):
         for form_ in (text, text.decode()):
-            with pytest.raises(MCPProtocolError, match="1000000 objects and lists"):
+            with pytest.raises(MCPProtocolError, match="2000000 objects, lists and members"):
                 decode(form_)
 
 
 def test_braces_in_a_text_are_no_objects() -> None:
-    text = '{[\\"\\\\' * 400_000
+    text = '{[:\\"\\\\' * 800_000
     assert decode(f'{{"a": "{text}"}}'.encode()) == [{"a": text.replace('\\"', '"').replace("\\\\", "\\")}]
 
 

@@ -230,7 +230,7 @@ def limits() -> dict[str, float]:
         "cookies of one host": credentials._MOST_COOKIES,
         "bytes of one cookie": credentials._LARGEST_COOKIE,
         "levels that a message may be nested": messages._DEEPEST,
-        "objects and lists in one message": messages._MOST_CONTAINERS,
+        "objects, lists and members of objects in one message": messages._MOST_PARTS,
         "messages in one batch": messages._MOST_IN_A_BATCH,
         "items of one list inside a result": reading._MOST_ITEMS,
         "pages of one list": conversations._MAX_PAGES,
