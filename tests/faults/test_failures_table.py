@@ -104,7 +104,8 @@ def not_json(bed: Bed, asked: Asked) -> None:
     if bed.name == "http-json":
         asked.wire.respond(200, b'{"jsonrpc": "2.0", "id"', {"content-type": "application/json"})
         return
-    bed.stream(asked).send(b"{not json\n" if bed.name == "stdio" else b"data: {not json\n\n")
+    cut = b'{"jsonrpc": "2.0", "id": %d, "result": {"content"' % asked.id
+    bed.stream(asked).send(cut + b"\n" if bed.name == "stdio" else b"data: " + cut + b"\n\n")
     if not bed.is_shared:
         bed.stream(asked).end()
 
