@@ -16,6 +16,7 @@ import contextvars
 import functools
 import itertools
 import queue
+import sys
 import threading
 import uuid
 import weakref
@@ -306,6 +307,8 @@ def _client_for(recipe: Recipe) -> Any:
     key = recipe.key
     left: List[Any] = []
     with _lock:
+        if not _clients:
+            _close_at_the_end()
         client = _clients.pop(key, None)
         if client is None:
             client = recipe.make(recipe.server, recipe.config, **recipe.options)
@@ -315,3 +318,18 @@ def _client_for(recipe: Recipe) -> Any:
     for other in left:
         other.close()
     return client
+
+
+def _close_at_the_end() -> None:
+    """A process of multiprocessing's ends without what ``atexit`` was told."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _close_clients, exitpriority=100)
+
+
+def _close_clients() -> None:
+    with _lock:
+        clients = list(_clients.values())
+        _clients.clear()
+    for client in clients:
+        client.close()

@@ -62,6 +62,15 @@ def test_each_process_keeps_one_client_for_the_same_settings(bed: Bed) -> None:
 
 
 @over("http-json")
+def test_a_process_that_ends_closes_its_session(bed: Bed, pool: ProcessPoolExecutor) -> None:
+    assert bed.make().map("echo", [{"message": "x"}], executor=pool, timeout=LONG)[0].text == "x"
+    assert bed.server.sessions
+    pool.shutdown()
+    bed.server.wait_until(lambda: not bed.server.sessions, "the session of the other process is closed")
+    assert bed.server.count("DELETE") == 1
+
+
+@over("http-json")
 def test_a_token_and_headers_go_along(bed: Bed) -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         bed.make(auth="secret", headers={"X-User": "alice"}).map(
