@@ -28,6 +28,7 @@ from .calls.reading import warn_of_malformed
 from .calls.stream import ToolStream
 from .concurrency.call_clock import deadline_of
 from .concurrency.deadline import Deadline, check_timeout
+from .concurrency.undisturbed import load
 from .discovery.opener import Opener
 from .errors import MCPClosedError, MCPUsageError, needs_descriptors
 from .protocol.conversations import Negotiated
@@ -156,6 +157,7 @@ class MCPClient:
         **options: Any,
     ) -> None:
         with needs_descriptors:
+            load("config")
             from .config import make_config
 
         settings = make_config(config, options)
@@ -424,6 +426,7 @@ class MCPClient:
             under way are cancelled.
         """
         with needs_descriptors:
+            load("calls.many")
             from .calls.many import map_calls
 
         server, seconds = self._target.public, self._timeout(timeout)
@@ -455,6 +458,7 @@ class MCPClient:
         Source: 2025-11-25, Tasks; since 2026-07-28 the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
         """
         with needs_descriptors:
+            load("calls.tasks")
             from .calls.tasks import submit_task
 
         deadline = self._deadline(timeout)
@@ -464,6 +468,7 @@ class MCPClient:
     def task(self, task_id: str, name: str = "task") -> TaskHandle:
         """Find a task again by its id, for example in another process. ``name`` is what errors call it."""
         with needs_descriptors:
+            load("calls.tasks")
             from .calls.tasks import TaskHandle
 
         return TaskHandle(self._home.connection, name, task={"taskId": task_id, "status": "working"}, client=self)
@@ -473,6 +478,7 @@ class MCPClient:
         """The server's tools as functions: ``client.tools.echo(message="hi")`` returns plain data."""
         if self._tools is None:
             with needs_descriptors:
+                load("calls.tools")
                 from .calls.tools import Tools
 
             self._tools = Tools(
@@ -504,6 +510,7 @@ class MCPClient:
             ToolError, HTTPStatusError, MCPClientError: as ``call_tool``, or as the HTTP status says.
         """
         with needs_descriptors:
+            load("calls.direct_http")
             from .calls.direct_http import parse_operation
 
         operation = parse_operation(name) if isinstance(name, str) else None
@@ -641,6 +648,7 @@ class MCPClient:
             2026-07-28, Subscriptions.
         """
         with needs_descriptors:
+            load("calls.changes")
             from .calls.changes import ChangeStream
 
         chosen = {"tools": tools, "prompts": prompts, "resources": resource_list or resources is True}
@@ -689,6 +697,7 @@ class MCPClient:
 
     def _subscriptions(self) -> Subscriptions:
         with needs_descriptors:
+            load("session.subscriptions")
             from .session.subscriptions import Subscriptions
 
         return Subscriptions.of(self._home.connection)
@@ -697,6 +706,7 @@ class MCPClient:
     def _recipe(self) -> Recipe:
         """How another process makes a client like this one."""
         with needs_descriptors:
+            load("calls.many")
             from .calls.many import Recipe
 
         server, shown, live = self._made_of
@@ -706,6 +716,7 @@ class MCPClient:
 
     def _background(self) -> Background:
         with needs_descriptors:
+            load("calls.futures")
             from .calls.futures import Background
 
         connection = self._home.connection
@@ -715,6 +726,7 @@ class MCPClient:
         if isinstance(self._target, Command):
             raise MCPUsageError("a server that is started as a command has no HTTP paths", outcome="not_sent")
         with needs_descriptors:
+            load("calls.direct_http")
             from .calls.direct_http import DirectHTTP
 
         connection, url = self._home.connection, self._target.urls[0]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import in_child
 from ..concurrency.log import Log
+from ..concurrency.undisturbed import load
 from ..errors import (
     AuthorizationError,
     HTTPStatusError,
@@ -98,7 +99,7 @@ class Opener:
 
     def http(self, connection: Connection, url: str) -> Sender:
         """What sends requests to ``url``."""
-        _look_for_descriptors("http.sender")
+        _import_transport("http.sender")
         from ..transports.http.sender import Sender
 
         return Sender(connection.config, url, self._auth, self._headers, self._session)
@@ -189,7 +190,7 @@ class Opener:
         return self._open_http(connection, found.url, deadline, found.is_modern)
 
     def _open_sse(self, connection: Connection, url: str, deadline: Deadline, because: str) -> Session:
-        _look_for_descriptors("http_sse")
+        _import_transport("http_sse")
         from ..transports.http_sse import HTTPSSETransport
 
         # Never a probe here: an unknown method ends the session of old servers.
@@ -206,7 +207,7 @@ class Opener:
     def _open_http(
         self, connection: Connection, url: str, deadline: Deadline, is_modern: Optional[bool] = None
     ) -> Session:
-        _look_for_descriptors("streamable_http")
+        _import_transport("streamable_http")
         from ..transports.streamable_http import StreamableHTTPTransport
 
         http = self.http(connection, url)
@@ -229,7 +230,8 @@ class Opener:
             raise MCPUsageError(
                 f'transport="{connection.config.transport}" needs a URL, not a command', outcome="not_sent"
             )
-        _look_for_descriptors("stdio.transport")
+        _import_transport("stdio.transport")
+        load("discovery.stdio_probe")
         from .stdio_probe import start_server
 
         key = "\0".join([*server.argv, str(connection.config.protocol_version), str(connection.config.cwd)])
@@ -247,8 +249,8 @@ class Opener:
             _memory[key] = found
 
 
-def _look_for_descriptors(transport: str) -> None:
-    """Before a transport is imported, see whether there are the file descriptors that this needs.
+def _import_transport(transport: str) -> None:
+    """Import a transport, having looked whether there are the file descriptors that this needs.
 
     Without one an import fails halfway, with an OSError, or leaves a library half there: urllib3 without TLS.
     """
@@ -262,6 +264,7 @@ def _look_for_descriptors(transport: str) -> None:
     finally:
         for descriptor in taken:
             os.close(descriptor)
+    load(f"transports.{transport}")
 
 
 def _may_be_sse(error: MCPClientError) -> bool:

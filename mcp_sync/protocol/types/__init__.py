@@ -10,6 +10,7 @@ and the pages of lists, stay plain dicts.
 from importlib import import_module
 from typing import TYPE_CHECKING, List
 
+from ...concurrency.undisturbed import undisturbed
 from ...errors import needs_descriptors
 
 # ruff: noqa: F403  # the modules' own __all__ say which names those are; _MODULES holds them once more, for run time
@@ -88,7 +89,8 @@ if not TYPE_CHECKING:  # type checkers would take it to mean that there is every
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         with needs_descriptors:
-            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+            imported = undisturbed(lambda: import_module(f".{module}", __name__))
+        value = globals()[name] = getattr(imported, name)
         return value
 
 

@@ -26,6 +26,7 @@ from typing import (
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ...concurrency.undisturbed import undisturbed
 from ...escape import escape
 from ..numbers import LARGEST, read_number
 
@@ -143,10 +144,13 @@ class WireModel(BaseModel):
         Pydantic's own method is not thread-safe: two threads that use a model for the first time at once can get an
         instance of the parent class (seen with 2.13).
         """
-        # Names are looked up where this was called, which is one frame further than pydantic thinks.
-        options["_parent_namespace_depth"] = options.get("_parent_namespace_depth", 2) + 1
-        with _lock():
-            return super().model_rebuild(**options)
+        options["_parent_namespace_depth"] = 0  # every model's fields are of names of its module
+
+        def build() -> Optional[bool]:
+            with _lock():
+                return super(WireModel, cls).model_rebuild(**options)
+
+        return undisturbed(build)
 
     def to_wire(self) -> Dict[str, Any]:
         """Return the JSON object to send: what was set, under the wire's names.

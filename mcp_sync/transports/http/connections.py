@@ -15,6 +15,7 @@ What each override of urllib3's buys:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import http.client
@@ -192,6 +193,10 @@ class InterruptibleConnection(private.ConnectionHooks, HTTPConnection):
             request_method=method,
             request_url=route.target,
         )
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # other code of this process may have closed its descriptor
+            super().close()
 
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **kwargs: Any) -> None:
         exchange = self._adopt()

@@ -6,6 +6,7 @@ Runs on: the thread that sent the request.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from email.utils import parsedate_to_datetime
@@ -185,7 +186,8 @@ class Response:
             except Exception:  # noqa: BLE001, S110  # nosec B110  # it is closed below all the same
                 pass
         if raw.connection is not None:
-            raw.close()
+            with contextlib.suppress(OSError):  # other code of this process may have closed its descriptor
+                raw.close()
             raw.release_conn()
         self._ended(self.exchange)
 

@@ -10,13 +10,15 @@ is killed.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import queue
 import select
 import sys
 import threading
 import weakref
-from typing import Any, Optional, Set, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 from ...concurrency.events import Event
 from ...concurrency.forks import in_child
@@ -39,24 +41,43 @@ def is_of_the_pipe(error: OSError) -> bool:
 
 
 class Descriptors:
-    """File descriptors that this process has opened, each closed once: by the thread that uses it, or after a fork."""
+    """File descriptors that this process has opened, each closed once: by the thread that uses it, or after a fork.
+
+    A program that becomes a daemon closes all descriptors above 2, and its next files get their numbers: so what a
+    number stands for is remembered, and one that is another file's by now is neither used nor closed.
+    """
 
     def __init__(self) -> None:
-        self._open: Set[int] = set()
+        self._open: Dict[int, Tuple[int, int]] = {}
         _all.add(self)
 
     def add(self, *descriptors: Optional[int]) -> None:
-        self._open.update(fd for fd in descriptors if fd is not None)
+        for fd in descriptors:
+            if fd is not None:
+                self._open[fd] = _identity(fd)
+
+    def check(self, fd: int) -> None:
+        """Raise OSError unless ``fd`` is still what it was."""
+        if _identity(fd) != self._open.get(fd):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     def close(self, *descriptors: Optional[int]) -> None:
         for fd in descriptors:
-            if fd is not None and fd in self._open:
-                # In this order: a fork in between must not find a number here that belongs to another file by now.
-                self._open.discard(fd)
-                os.close(fd)
+            # In this order: a fork in between must not find a number here that belongs to another file by now.
+            identity = None if fd is None else self._open.pop(fd, None)
+            if fd is not None and identity is not None:
+                with contextlib.suppress(OSError):
+                    if _identity(fd) == identity:
+                        os.close(fd)
 
     def close_all(self) -> None:
         self.close(*self._open)
+
+
+def _identity(fd: int) -> Tuple[int, int]:
+    """What ``fd`` stands for. Raises OSError where it stands for nothing."""
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
 
 
 # Those of this process, for a fork.
@@ -110,14 +131,32 @@ class PolledPipes:
         """What has come from stdout; b"" at its end; None when ``seconds`` passed, the child exited, or ``wake`` was
         called, each of the latter two once.
         """
-        data = _read(self._stdout, self._reading, self._exit, seconds)
+        data = self._read(self._stdout, self._reading, self._exit, seconds)
         if data == b"":
             self.ended = True
         return data
 
     def read_stderr(self, seconds: float) -> Optional[bytes]:
         """The same for stderr, which ``wake`` does not touch."""
-        return _read(self._stderr, self._reading_stderr, self._exit_too, seconds)
+        return self._read(self._stderr, self._reading_stderr, self._exit_too, seconds)
+
+    def _read(self, fd: int, poller: Any, exit_fd: Optional[int], seconds: float) -> Optional[bytes]:
+        data: Optional[bytes] = None
+        if exit_fd is None:
+            seconds = min(seconds, _LOOK_SECONDS)
+        for ready, _ in poller.poll(_milliseconds(seconds)):
+            if ready == fd:
+                data = self._read_some(fd)
+            if ready != fd or not data:
+                poller.unregister(ready)  # it stays ready, and nothing more comes from it
+        return data
+
+    def _read_some(self, fd: int) -> bytes:
+        try:
+            self._fds.check(fd)
+        except OSError:
+            return b""  # other code of this process has closed it
+        return os.read(fd, _CHUNK)
 
     def write(self, data: memoryview, seconds: float) -> None:
         """Write as much as the pipe takes at once, waiting for room if there is none; ``written`` says how much.
@@ -129,6 +168,7 @@ class PolledPipes:
             self._write_some(data)
 
     def _write_some(self, data: memoryview) -> bool:
+        self._fds.check(self._stdin)
         # A signal handler can raise right after the system call, before its result is seen.
         self.in_doubt = True
         try:
@@ -162,9 +202,10 @@ class PolledPipes:
         with self._guard:
             if self._wake_write >= 0:
                 try:
+                    self._fds.check(self._wake_write)
                     os.write(self._wake_write, b"\0")
-                except BlockingIOError:
-                    pass  # full of wakes
+                except OSError:
+                    pass  # full of wakes; or closed by other code, and that has woken them
 
     def disown(self) -> None:
         """After a fork: the child is the parent's, and the numbers of the descriptors may be reused soon."""
@@ -200,18 +241,6 @@ def _poller(*descriptors: Optional[int]) -> Any:
         if fd is not None:
             poller.register(fd, select.POLLIN)
     return poller
-
-
-def _read(fd: int, poller: Any, exit_fd: Optional[int], seconds: float) -> Optional[bytes]:
-    data: Optional[bytes] = None
-    if exit_fd is None:
-        seconds = min(seconds, _LOOK_SECONDS)
-    for ready, _ in poller.poll(_milliseconds(seconds)):
-        if ready == fd:
-            data = os.read(fd, _CHUNK)
-        if ready != fd or not data:
-            poller.unregister(ready)  # it stays ready, and nothing more comes from it
-    return data
 
 
 def _milliseconds(seconds: float) -> float:
