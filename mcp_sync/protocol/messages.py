@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from sys import getsizeof
 from typing import Any, Dict, List, Mapping, Optional, Union, cast
 
@@ -25,6 +26,7 @@ __all__ = [
     "Message",
     "RequestId",
     "decode",
+    "decode_small",
     "encode",
     "error_answer",
     "error_of",
@@ -148,6 +150,54 @@ def decode(text: Union[str, bytes]) -> List[Message]:
     )
 
 
+class Unread:
+    """In the place of a large result: the text of the answer that carries it, which is decoded by who waits for it."""
+
+    __slots__ = ("_id", "_text")
+
+    def __init__(self, text: bytes, id: RequestId) -> None:
+        self._text = text
+        self._id = id
+
+    def __sizeof__(self) -> int:
+        return len(self._text)
+
+    def answer(self) -> Message:
+        """The answer.
+
+        Raises:
+            MCPProtocolError: it is none, or that of another request.
+        """
+        messages = decode(self._text)
+        if len(messages) != 1 or messages[0].get("id") != self._id or "method" in messages[0]:
+            raise MCPProtocolError("the server's answer has two ids, or is a request too", outcome="unknown")
+        return messages[0]
+
+
+_ID = rb'"id"\s*:\s*([0-9]{1,18}|"[^"\\\x00-\x1f]{1,200}")'
+_VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
+_RESULT = rb'"result"\s*:\s*\{'
+# How a large answer begins, where its id comes before its result; and how one begins and ends where it comes after.
+_ID_FIRST = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b\s*,\s*(?:%b\s*,\s*)?%b" % (_VERSION, _ID, _VERSION, _RESULT))
+_RESULT_FIRST = re.compile(rb"\s*\{\s*(?:%b\s*,\s*)?%b" % (_VERSION, _RESULT))
+_ID_LAST = re.compile(rb"\}\s*,\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
+_LONGEST_END = 512
+
+
+def decode_small(text: Union[str, bytes]) -> List[Message]:
+    """The same, but of a large answer only the id: its result is an ``Unread``. So one thread that reads the answers of
+    all calls is not kept from the others by a large one.
+    """
+    if len(text) > _PIECE and isinstance(text, bytes):
+        found = _ID_FIRST.match(text)
+        if found is None and _RESULT_FIRST.match(text) is not None:
+            found = _ID_LAST.search(text, len(text) - _LONGEST_END)
+        if found is not None:
+            id = json.loads(found[1])
+            return [{"jsonrpc": "2.0", "id": id, "result": Unread(text, id)}]
+    return decode(text)
+
+
 def _has_too_many_parts(text: Union[str, bytes]) -> bool:
     """Whether a text has more objects, lists and members of objects than one message may have: told before they are
     made.
@@ -209,6 +259,10 @@ def result_of(answer: Message) -> Dict[str, Any]:
         MCPServerError: it carries an error.
         MCPProtocolError: it is no JSON-RPC 2.0 answer.
     """
+    result = answer.get("result")
+    if type(result) is Unread:
+        answer = result.answer()
+        result = answer.get("result")
     error = answer.get("error")
     if error is not None:
         if isinstance(error, dict):
@@ -220,7 +274,6 @@ def result_of(answer: Message) -> Dict[str, Any]:
         raise MCPProtocolError("the server answered with an error that has no code", outcome="unknown")
     if answer.get("jsonrpc") != "2.0":
         raise MCPProtocolError('the server\'s answer does not say "jsonrpc": "2.0"', outcome="unknown")
-    result = answer.get("result")
     if isinstance(result, dict):
         return result
     if result == []:

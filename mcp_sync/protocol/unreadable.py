@@ -9,7 +9,7 @@ import re
 from typing import Any, Dict, FrozenSet, List, Union
 
 from ..errors import MCPProtocolError
-from .messages import Message, decode
+from .messages import Message, decode_small
 
 __all__ = ["Unreadable", "decode_or_mark"]
 
@@ -44,6 +44,6 @@ class Unreadable(Dict[str, Any]):
 def decode_or_mark(frame: Union[str, bytes]) -> List[Message]:
     """The messages in a frame of a stream that several calls share, or what stands in their place."""
     try:
-        return decode(frame)
+        return decode_small(frame)
     except MCPProtocolError as exc:
         return [Unreadable(frame, exc)]

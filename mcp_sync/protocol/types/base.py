@@ -3,6 +3,7 @@
 Runs on: any thread; models are plain data. The one lock in here guards pydantic's making of validators.
 """
 
+import contextlib
 import copy
 import os
 import threading
@@ -24,7 +25,7 @@ from typing import (
     get_origin,
 )
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PydanticUndefinedAnnotation, ValidationError
 
 from ...concurrency.undisturbed import undisturbed
 from ...escape import escape
@@ -144,13 +145,18 @@ class WireModel(BaseModel):
         Pydantic's own method is not thread-safe: two threads that use a model for the first time at once can get an
         instance of the parent class (seen with 2.13).
         """
-        options["_parent_namespace_depth"] = 0  # every model's fields are of names of its module
+        depth = options.pop("_parent_namespace_depth", 2)
 
-        def build() -> Optional[bool]:
+        def build(depth: int) -> Optional[bool]:
             with _lock():
-                return super(WireModel, cls).model_rebuild(**options)
+                return super(WireModel, cls).model_rebuild(_parent_namespace_depth=depth, **options)
 
-        return undisturbed(build)
+        with contextlib.suppress(PydanticUndefinedAnnotation):
+            built = undisturbed(lambda: build(0))
+            if built is not False:
+                return built
+        # Names of a function are looked up where this was called: two frames further than pydantic thinks.
+        return build(depth + 2)
 
     def to_wire(self) -> Dict[str, Any]:
         """Return the JSON object to send: what was set, under the wire's names.
