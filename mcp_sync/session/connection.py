@@ -94,7 +94,7 @@ class Connection:
         self._attempt: Optional[_Attempt] = None
         # Sessions that the server has forgotten, with calls that still wait in them.
         self._retired: List[Session] = []
-        self._closed = False
+        self._closed = self._is_refused = False
         self._inherited = False
         self._opened_at = -float("inf")
         # How many sessions in a row answered nothing.
@@ -181,7 +181,12 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        """Whether it is closed, or about to be."""
+        return self._closed or self._is_refused
+
+    def refuse(self) -> None:
+        """It is about to be closed: nothing new begins in it. One step, without a lock, from any place."""
+        self._is_refused = True
 
     def session(self, deadline: Deadline) -> Session:
         """The open session; opens one if there is none.
@@ -192,7 +197,7 @@ class Connection:
             MCPClientError: there is none, with outcome "not_sent".
         """
         # At the interpreter's end nothing can be imported any more, and no thread begins.
-        while not self._closed and not sys.is_finalizing():
+        while not self.closed and not sys.is_finalizing():
             session, attempt = self._session, self._attempt
             if session is not None and not session.lost.is_set():
                 return session

@@ -102,6 +102,7 @@ class Home:
         if sys.is_finalizing():
             return  # what was open has been closed, and no thread runs any more that could do it
         connection = self.connection  # connect() may make another before the work is begun
+        connection.refuse()  # a connect() that comes later must not find it open
         if not connection.ended.is_set():
             close_in_background(functools.partial(connection.close, deadline), deadline)
 
@@ -134,7 +135,7 @@ class Home:
 
     def at_exit(self, deadline: Deadline) -> None:
         """The program ends."""
-        if self.has_been_open:
+        if self._pid == os.getpid() and self._connection.last is not None:
             _close(self._connection.close, deadline)
 
 

@@ -303,6 +303,23 @@ def keepalive_options() -> List[Tuple[int, int, int]]:
 class InterruptibleHTTPSConnection(InterruptibleConnection, HTTPSConnection):
     """The same over TLS."""
 
+    _twin: Optional[socket.socket] = None
+
+    def open_socket(self, host: str) -> socket.socket:
+        sock = super().open_socket(host)
+        # TLS takes the socket over before the first word is exchanged, and gives nothing in return until the last one
+        # is: meanwhile another name for the same connection is what an interrupt shuts down.
+        self._twin = self.wire = sock.dup()
+        return sock
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        finally:
+            twin, self._twin = self._twin, None
+            if twin is not None:
+                twin.close()
+
 
 # What a forked child inherits.
 _connections: weakref.WeakSet[InterruptibleConnection] = weakref.WeakSet()

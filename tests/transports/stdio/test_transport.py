@@ -30,7 +30,7 @@ from mcp_sync.errors import (
     MCPProtocolError,
     MCPTimeoutError,
 )
-from mcp_sync.protocol.messages import Message, request
+from mcp_sync.protocol.messages import Message, request, result_of
 from mcp_sync.transports.base import Transport
 from mcp_sync.transports.masking import Secrets
 from mcp_sync.transports.stdio import child as child_module
@@ -82,7 +82,7 @@ class CollectingSink:
             assert self._changed.wait_for(lambda: found() or self.errors, timeout), f"no answer to {id}"
             message = found()
             assert message is not None, self.errors
-        result: dict[str, Any] = message["result"]
+        result: dict[str, Any] = result_of(message)
         return result
 
     def loss(self, timeout: float = LONG) -> MCPClientError:
