@@ -59,6 +59,7 @@ __all__ = [
     "SessionExpiredError",
     "StreamLostError",
     "ToolError",
+    "is_out_of_memory",
     "may_pass",
     "needs_descriptors",
     "replacing",
@@ -372,6 +373,13 @@ def may_pass(error: MCPClientError) -> bool:
         and not isinstance(error, MCPHandshakeError)
         and error.outcome == "not_sent"
     )
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Whether ``exc`` says that there is no memory: of pydantic's parser in Rust, that is an exception which no
+    ``except Exception`` takes.
+    """
+    return isinstance(exc, MemoryError) or type(exc).__module__ == "pyo3_runtime"
 
 
 class replacing:  # noqa: N801  # it reads as a verb in a with statement

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Sequence, Type, TypeVar
 from pydantic_core import ValidationError
 
 from ..concurrency.log import Log
-from ..errors import MCPProtocolError, ToolError
+from ..errors import MCPProtocolError, ToolError, is_out_of_memory
 from ..escape import excerpt
 from ..session.connection import Connection
 
@@ -42,11 +42,20 @@ def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> 
         read: _T = model.model_validate(payload)  # type: ignore[attr-defined]  # a pydantic model
         return read
     except ValidationError:
-        from ..protocol.types.base import as_model
+        pass
+    except BaseException as exc:
+        if not is_out_of_memory(exc):
+            raise
+    from ..protocol.types.base import as_model
+
     try:
         return as_model(model, payload)  # type: ignore[type-var]  # it may be well but for an empty list
     except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False)[0]
+        first: Any = exc.errors(include_input=False, include_url=False)[0]
+    except BaseException as exc:
+        if not is_out_of_memory(exc):
+            raise
+        first = {"loc": (), "msg": "there is no memory for it"}
     # Outside of the handler: pydantic's text quotes what the server sent.
     problem = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
     raise MCPProtocolError(

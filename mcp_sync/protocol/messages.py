@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union, cast
 
 from pydantic_core import from_json
 
-from ..errors import MCPProtocolError, MCPServerError, MCPUsageError
+from ..errors import MCPProtocolError, MCPServerError, MCPUsageError, is_out_of_memory
 from ..escape import excerpt
 
 __all__ = [
@@ -137,6 +137,10 @@ def decode(text: Union[str, bytes]) -> List[Message]:
         if _is_too_deep(value):
             # Code that walks through the value would end in a RecursionError.
             value, problem = None, f"nested more than {_DEEPEST} levels deep"
+    except BaseException as exc:
+        if not is_out_of_memory(exc):
+            raise
+        problem = "more than there is memory for"
     if type(value) is dict:
         return [value]
     if isinstance(value, list) and len(value) > _MOST_IN_A_BATCH:
