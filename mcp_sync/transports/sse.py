@@ -12,6 +12,7 @@ All events that came together go to it together. One of more than 64 KiB is cut 
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, List, NamedTuple, Optional, Union
 
@@ -150,6 +151,17 @@ class Framer:
                 self.retry_ms = int(match[1])
 
 
+class _Parser(SSEClient):
+    """It logs that it was made, too, under the name of its module: what the program's handlers raise must not come out
+    of there.
+    """
+
+    __module__ = f"{__name__}.parser"
+
+
+logging.getLogger(_Parser.__module__).setLevel(logging.CRITICAL + 1)
+
+
 def _events(blocks: bytes) -> List[ServerSentEvent]:
     """What sseclient-py makes of whole blocks."""
     if not blocks.isascii():
@@ -157,7 +169,7 @@ def _events(blocks: bytes) -> List[ServerSentEvent]:
             blocks.decode("utf-8")
         except UnicodeDecodeError:
             blocks = blocks.decode("utf-8", "replace").encode("utf-8")
-    client: Any = SSEClient(iter([blocks]))
+    client: Any = _Parser(iter([blocks]))
     silence(client)
     return [ServerSentEvent(event.event, event.data) for event in client.events()]
 

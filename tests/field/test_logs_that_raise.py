@@ -33,8 +33,8 @@ class _Raising(logging.Handler):
 
 
 @contextmanager
-def broken_handler(kind: type[BaseException]) -> Iterator[_Raising]:
-    logger, handler = logging.getLogger("mcp_sync"), _Raising(kind)
+def broken_handler(kind: type[BaseException], name: str = "mcp_sync") -> Iterator[_Raising]:
+    logger, handler = logging.getLogger(name), _Raising(kind)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
@@ -68,7 +68,11 @@ def _noise(bed: Bed) -> Callable[[Asked], None]:
     return noisy
 
 
-@pytest.mark.parametrize("broken", [lambda: broken_handler(OSError), broken_filter], ids=["handler", "filter"])
+@pytest.mark.parametrize(
+    "broken",
+    [lambda: broken_handler(OSError), lambda: broken_handler(OSError, ""), broken_filter],
+    ids=["handler", "handler of the root", "filter"],
+)
 @over(*ALL)
 def test_calls_go_on(bed: Bed, broken: Callable[[], Any]) -> None:
     with broken(), within():

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Callable, Dict, Mapping, Set
+from typing import Any, Callable, Dict, Mapping, Set
 from urllib.parse import parse_qsl, urlsplit
 
+from ...concurrency.signals import from_signal_handler
 from ...escape import escape
 
 __all__ = ["quiet_urllib3", "without_secrets"]
@@ -37,18 +38,35 @@ _PUBLIC = {
 
 
 class _WithoutQueries(logging.Filter):
-    """Takes the queries out of what is logged while a request of ours is sent; others' records stay as they are."""
+    """Takes the queries out of what is logged while a request of ours is sent, and keeps that request from what the
+    program's handlers raise; others' records stay as they are.
+    """
 
     def __init__(self, is_ours: Callable[[], bool]) -> None:
         super().__init__()
         self._is_ours = is_ours
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if self._is_ours():
-            record.msg, record.args = escape(_QUERY.sub("?...", record.getMessage())), None
-            # The text of the exception would show the URL once more.
-            record.exc_info = None
-        return True
+        if not self._is_ours():
+            return True
+        record.msg, record.args = escape(_QUERY.sub("?...", record.getMessage())), None
+        # The text of the exception would show the URL once more.
+        record.exc_info = None
+        try:
+            self._hand_on(record)
+        except Exception as exc:  # the program's own code: see concurrency/log.py
+            if from_signal_handler(exc) is not None:
+                raise
+        return False
+
+    def _hand_on(self, record: logging.LogRecord) -> None:
+        """What the logger does with a record after this filter."""
+        logger = logging.getLogger(record.name)
+        for other in logger.filters[logger.filters.index(self) + 1 :]:
+            judge: Any = getattr(other, "filter", other)
+            if not judge(record):
+                return
+        logger.callHandlers(record)
 
 
 def quiet_urllib3(is_ours: Callable[[], bool]) -> None:
