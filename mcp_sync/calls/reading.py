@@ -129,9 +129,10 @@ def read_tool_result(result: Dict[str, Any], name: str, connection: Connection, 
     """
     from ..protocol.types import CallToolResult, UnknownContent
 
-    session = connection.last
-    if result.get("structuredContent") == [] and session is not None and session.is_stateful:
-        result = {**result, "structuredContent": {}}  # up to 2025-11-25 it is an object
+    if result.get("structuredContent") == []:
+        session = connection.last
+        if session is not None and session.is_stateful:
+            result = {**result, "structuredContent": {}}  # up to 2025-11-25 it is an object
     model: CallToolResult = read(CallToolResult, result, "tools/call", connection)
     if any(type(block) is UnknownContent for block in model.content):
         warn_of_malformed(model.content, f"the tool {name!r}")
