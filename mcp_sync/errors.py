@@ -218,9 +218,11 @@ class HTTPStatusError(MCPConnectionError):
         headers: the response's headers, without cookies and session ids.
         body: an excerpt of the body, at most 200 characters.
         retry_after: seconds the server asks to wait (429, 503), capped at an hour; None where it does not say.
+        data: the JSON-RPC error that came with it: a dict with ``code``, ``message`` and perhaps ``data``; else None.
     """
 
-    _details = (*MCPConnectionError._details, "status", "headers", "body", "retry_after")
+    data: Any = None
+    _details = (*MCPConnectionError._details, "status", "headers", "body", "retry_after", "data")
 
     def __init__(
         self,

@@ -137,7 +137,8 @@ def read_tool_result(result: Dict[str, Any], name: str, connection: Connection, 
     if any(type(block) is UnknownContent for block in model.content):
         warn_of_malformed(model.content, f"the tool {name!r}")
     if raise_on_error and model.is_error:
-        reason = excerpt(model.text, _LONGEST_REASON) or "the server gives no reason"
+        text = model.text if connection.last is None else connection.last.transport.secrets.mask(model.text)
+        reason = excerpt(text, _LONGEST_REASON) or "the server gives no reason"
         raise ToolError(
             f"the tool {name!r} failed: {reason}",
             result=model,

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from sys import getsizeof
-from typing import Any, Dict, List, Mapping, Optional, Union, cast
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union, cast
 
 from pydantic_core import from_json
 
@@ -48,6 +48,8 @@ RequestId = Union[int, str]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 # Where pydantic's parser stops as well.
 _DEEPEST = 200
+# So much of a frame is looked through for what must be masked, before an excerpt of it is shown.
+_QUOTED = 4096
 # Objects, lists and members of objects in one message: so many take a second to read, and 200 MB of memory.
 _MOST_PARTS = 2_000_000
 _MOST_IN_A_BATCH = 10_000
@@ -112,9 +114,12 @@ def encode(message: Message) -> bytes:
     )
 
 
-def decode(text: Union[str, bytes]) -> List[Message]:
+def decode(text: Union[str, bytes], mask: Callable[[str], str] = str) -> List[Message]:
     """The messages in one frame: one, or those of a batch (2025-03-26, Base Protocol, Batching; unpacked under every
     revision).
+
+    Parameters:
+        mask: masks what must not be shown of the frame, in an error.
 
     Raises:
         MCPProtocolError: it is not JSON, or not an object or a list of objects; or there is too much in it.
@@ -147,10 +152,10 @@ def decode(text: Union[str, bytes]) -> List[Message]:
         value, problem = None, f"over the limit of {_MOST_IN_A_BATCH} messages in one batch"
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return value
-    start = text[:200] if isinstance(text, str) else text[:200].decode("utf-8", "replace")
+    start = text[:_QUOTED] if isinstance(text, str) else text[:_QUOTED].decode("utf-8", "replace")
     raise MCPProtocolError(
         f"the server sent a message that is {problem or 'neither a JSON object nor a batch of them'}: "
-        f"{excerpt(start)!r}"
+        f"{excerpt(mask(start))!r}"
     )
 
 
@@ -188,7 +193,7 @@ _ID_LAST = re.compile(rb"\}\s*,\s*(?:%b\s*,\s*)?%b\s*(?:,\s*%b\s*)?\}\s*\Z" % (_
 _LONGEST_END = 512
 
 
-def decode_small(text: Union[str, bytes]) -> List[Message]:
+def decode_small(text: Union[str, bytes], mask: Callable[[str], str] = str) -> List[Message]:
     """The same, but of a large answer only the id: its result is an ``Unread``. So one thread that reads the answers of
     all calls is not kept from the others by a large one.
     """
@@ -199,7 +204,7 @@ def decode_small(text: Union[str, bytes]) -> List[Message]:
         if found is not None:
             id = json.loads(found[1])
             return [{"jsonrpc": "2.0", "id": id, "result": Unread(text, id)}]
-    return decode(text)
+    return decode(text, mask)
 
 
 def _has_too_many_parts(text: Union[str, bytes]) -> bool:
@@ -256,8 +261,11 @@ def matching_id(id: object) -> Optional[RequestId]:
     return None
 
 
-def result_of(answer: Message) -> Dict[str, Any]:
+def result_of(answer: Message, mask: Callable[[Any], Any] = lambda error: error) -> Dict[str, Any]:
     """The result that an answer carries.
+
+    Parameters:
+        mask: masks what must not be shown of an error.
 
     Raises:
         MCPServerError: it carries an error.
@@ -269,6 +277,7 @@ def result_of(answer: Message) -> Dict[str, Any]:
         result = answer.get("result")
     error = answer.get("error")
     if error is not None:
+        error = mask(error)
         if isinstance(error, dict):
             code, text = error.get("code"), error.get("message")
             if isinstance(code, float) and code.is_integer():

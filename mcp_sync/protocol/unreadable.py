@@ -6,7 +6,7 @@ Runs on: any thread; no state.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, FrozenSet, List, Union
+from typing import Any, Callable, Dict, FrozenSet, List, Union
 
 from ..errors import MCPProtocolError
 from .messages import Message, decode_small
@@ -41,9 +41,13 @@ class Unreadable(Dict[str, Any]):
         self.may_be_answer = _ANSWER.match(edges) is not None and _ASKS.match(edges) is None
 
 
-def decode_or_mark(frame: Union[str, bytes]) -> List[Message]:
-    """The messages in a frame of a stream that several calls share, or what stands in their place."""
+def decode_or_mark(frame: Union[str, bytes], mask: Callable[[str], str] = str) -> List[Message]:
+    """The messages in a frame of a stream that several calls share, or what stands in their place.
+
+    Parameters:
+        mask: as ``decode`` takes it.
+    """
     try:
-        return decode_small(frame)
+        return decode_small(frame, mask)
     except MCPProtocolError as exc:
         return [Unreadable(frame, exc)]

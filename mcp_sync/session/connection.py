@@ -13,6 +13,7 @@ import random
 import sys
 import threading
 import warnings
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Type, TypeVar, Union, cast
 
 from ..concurrency.background_close import close_in_background, stay_at_exit
@@ -236,6 +237,7 @@ class Connection:
             # Whatever the handshake met: the call that needed the session was not sent.
             exc.outcome = "not_sent"
             error = exc.during(server=self.target.public)
+            clear_frames(exc.__traceback__)
             attempt.failed(error, is_personal=deadline.expired)
         except BaseException:
             attempt.given_up()

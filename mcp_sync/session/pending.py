@@ -249,7 +249,7 @@ class PendingRequest:
         try:
             if waiter.answer is not None:
                 self._check_session(waiter.answer)
-                result = result_of(waiter.answer)
+                result = result_of(waiter.answer, self._session.transport.secrets.mask_all)
                 self._session.made_progress = True
                 return result
             raise waiter.failure() if waiter.failure is not None else MCPClientError("the call was not made")
@@ -292,6 +292,7 @@ class PendingRequest:
 
     def _with_context(self, error: MCPClientError) -> MCPClientError:
         stay_at_exit()
+        self._session.transport.secrets.mask_error(error)
         return error.during(
             server=self._session.server,
             method=self._method,

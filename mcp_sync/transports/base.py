@@ -16,6 +16,7 @@ from typing import Any, Iterator, List, Mapping, Optional, Protocol
 from ..concurrency.deadline import Deadline
 from ..errors import MCPClientError
 from ..protocol.messages import Message
+from .masking import Secrets
 
 __all__ = ["Delivery", "Sink", "Transport"]
 
@@ -61,6 +62,9 @@ class Transport(Protocol):
     # When something last came in on the shared stream, by ``clock.monotonic``; None where nothing follows from silence
     # there: each response has its own connection, or the system tells that the process has ended.
     heard_at: Optional[float]
+
+    # What was sent and must not be shown: masked in what the server says.
+    secrets: Secrets
 
     @property
     def get_stream_is_open(self) -> bool:

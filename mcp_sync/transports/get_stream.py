@@ -195,7 +195,9 @@ class GetStream:
 
     def _route(self, events: List[ServerSentEvent]) -> bool:
         """Take messages to whom they are for; returns whether there are any."""
-        messages = [message for event in events if carries_message(event) for message in decode_or_mark(event.data)]
+        mask = self._sender.secrets.mask_excerpt
+        found = [decode_or_mark(event.data, mask) for event in events if carries_message(event)]
+        messages = [message for messages in found for message in messages]
         for message in messages:
             if isinstance(message, Unreadable):
                 # The answers to calls come on their own responses: only an id can say that one of them is meant.

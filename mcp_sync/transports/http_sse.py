@@ -72,6 +72,7 @@ class HTTPSSETransport:
 
     def __init__(self, sender: Sender, url: str, config: MCPClientConfig, sink: Sink) -> None:
         self._sender = sender
+        self.secrets = sender.secrets
         self._url = url
         self._config = config
         self._sink = sink
@@ -228,7 +229,7 @@ class HTTPSSETransport:
     def _decode(self, event: ServerSentEvent) -> List[Message]:
         if event.event == "endpoint":
             self._sparing.warning("endpoint", "the server sent a second endpoint, which is ignored")
-        return decode_or_mark(event.data) if carries_message(event) else []
+        return decode_or_mark(event.data, self.secrets.mask_excerpt) if carries_message(event) else []
 
     # The handshake's dialects
 

@@ -10,8 +10,11 @@ import html
 import json
 import os
 import re
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from traceback import clear_frames
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+
+from ..errors import MCPClientError
 
 __all__ = ["Secrets"]
 
@@ -21,6 +24,8 @@ _SHORTEST = 6
 _MOST = 500
 # Of a header with parameters, what is at least so long may be a signature.
 _LONG_PARAMETER = 16
+# Causes of one error that are looked at.
+_LONGEST_CHAIN = 8
 # What every request carries, and is no secret.
 _PUBLIC = {
     "accept",
@@ -69,7 +74,11 @@ class Secrets:
 
     def add_url(self, url: str) -> None:
         """A URL's query and user info."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            self.add(url, "(URL)")
+            return
         self.add(parts.query, "(query)")
         for _, value in parse_qsl(parts.query):
             self.add(value, "(query)")
@@ -123,6 +132,30 @@ class Secrets:
         if isinstance(value, dict):
             return {self.mask(str(key)): self.mask_all(item) for key, item in value.items()}
         return value
+
+    def mask_excerpt(self, text: str) -> str:
+        """The beginning of a text, masked."""
+        return self.mask(text, is_cut=True)
+
+    def mask_error(self, error: MCPClientError) -> None:
+        """Mask what the server says in an error and in its causes, and let go of what the frames of their tracebacks
+        hold, credentials among it.
+        """
+        exc: Optional[BaseException] = error
+        for _ in range(_LONGEST_CHAIN):
+            if exc is None:
+                break
+            if isinstance(exc, MCPClientError):
+                exc.args = (self.mask(exc.message),)
+                for name in ("body", "data"):
+                    if getattr(exc, name, None):
+                        setattr(exc, name, self.mask_all(getattr(exc, name)))
+            else:
+                exc.args = tuple(self.mask(arg) if isinstance(arg, str) else arg for arg in exc.args)
+                said = getattr(exc, "__dict__", {})
+                said.update({name: self.mask(text) for name, text in said.items() if isinstance(text, str)})
+            clear_frames(exc.__traceback__)
+            exc = exc.__cause__
 
     @property
     def longest(self) -> int:
@@ -185,6 +218,7 @@ def _forms_of(value: str) -> Set[str]:
     forms |= in_json | {form.replace("/", "\\/") for form in in_json}
     forms |= {_ESCAPED_BYTE.sub(lambda match: match[0].lower(), form) for form in quoted}
     raw = value.encode("utf-8", "surrogatepass")
+    forms.add(raw.decode("latin-1"))  # as a head is read
     forms |= {raw.hex(), raw.hex().upper()}
     for shift in range(3):
         # Inside a longer text it may begin at any of three places; characters that hold bits of others are left out.

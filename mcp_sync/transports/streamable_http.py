@@ -33,6 +33,7 @@ from .get_stream import GET_HEADERS, GetStream, carries_message, delay_before, e
 from .http.exchange import Exchange
 from .http.response import Response, status_error
 from .http.sender import HTTPRequest, Sender
+from .masking import Secrets
 from .sse import Framer, ServerSentEvent
 
 __all__ = ["StreamableHTTPTransport"]
@@ -64,6 +65,7 @@ class StreamableHTTPTransport:
 
     def __init__(self, sender: Sender, url: str, config: MCPClientConfig, sink: Sink) -> None:
         self._sender = sender
+        self.secrets = sender.secrets
         self._url = url
         self._config = config
         self._sink = sink
@@ -176,9 +178,11 @@ class StreamableHTTPTransport:
             answer = self._error_in(response)
             said = None if answer is None else answer["error"]
             forgotten = said is not None and session_id is not None and says_forgotten(response.status, said)
-            if answer is not None and not forgotten and self._is_to(message, answer):
+            is_plain = not forgotten and not _says_enough(response.status)
+            if answer is not None and is_plain and self._is_to(message, answer):
                 return [answer]
             error = status_error(response, f"posting to {public_url(response.url)}")
+            error.data = said
         finally:
             response.close()
         if said is None and session_id is not None:
@@ -199,6 +203,8 @@ class StreamableHTTPTransport:
         """The JSON-RPC error that a response with an error status holds."""
         if response.content_type != "application/json":
             return None
+        if response.status != 400:
+            response.hurry()
         try:
             body = response.read(self._config.max_message_bytes)
             response.remember(body)
@@ -228,7 +234,7 @@ class StreamableHTTPTransport:
             response.close()
         if not body.strip():
             raise MCPProtocolError("the server answered with an empty body", outcome="unknown")
-        messages = decode(body)
+        messages = decode(body, self.secrets.mask_excerpt)
         del body
         yield messages
 
@@ -244,7 +250,7 @@ class StreamableHTTPTransport:
             ending: MCPClientError
             try:
                 for events in events_of(response, framer):
-                    messages, problem = _messages_in(events)
+                    messages, problem = _messages_in(events, self.secrets)
                     if messages:
                         progressed = True
                         yield messages
@@ -359,13 +365,18 @@ class StreamableHTTPTransport:
             self._get_stream.join(deadline)
 
 
-def _messages_in(events: List[ServerSentEvent]) -> Tuple[List[Message], Optional[MCPProtocolError]]:
+def _messages_in(events: List[ServerSentEvent], secrets: Secrets) -> Tuple[List[Message], Optional[MCPProtocolError]]:
     """The messages of some events, up to one that cannot be decoded, and why."""
     messages: List[Message] = []
     for event in events:
         if carries_message(event):
             try:
-                messages += decode(event.data)
+                messages += decode(event.data, secrets.mask_excerpt)
             except MCPProtocolError as exc:
                 return messages, exc
     return messages, None
+
+
+def _says_enough(status: int) -> bool:
+    """Whether a status means the same whatever JSON-RPC error comes with it."""
+    return status in (401, 403, 429) or status >= 500

@@ -330,7 +330,8 @@ def test_a_redirect_of_the_same_origin_keeps_method_and_body(code: int, server: 
     assert client.call_tool("echo", {"message": "1"}, timeout=LONG).text == "1"
     assert client.call_tool("echo", {"message": "2"}, timeout=LONG).text == "2"
     posts = [request for request in server.requests if request.method == "POST"][2:]
-    assert [request.path for request in posts] == ["/messages/", "/elsewhere/", "/elsewhere/"]
+    again = ["/messages/"] if code == 307 else []
+    assert [request.path for request in posts] == ["/messages/", "/elsewhere/", *again, "/elsewhere/"]
     assert posts[0].body == posts[1].body
 
 

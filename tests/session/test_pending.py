@@ -25,6 +25,7 @@ from mcp_sync.session.handlers import Handlers
 from mcp_sync.session.pending import PendingRequest
 from mcp_sync.session.server_requests import Listeners, Pools
 from mcp_sync.session.session import Session, Shared
+from mcp_sync.transports.masking import Secrets
 
 PATIENCE = 10.0
 
@@ -42,6 +43,7 @@ class Fake:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        self.secrets = Secrets()
         self.on_send: Callable[[dict[str, Any]], Optional[Iterator[list[Any]]]] = lambda message: None
 
     def wait_for_get_stream(self, deadline: Deadline) -> bool:

@@ -10,31 +10,31 @@ import contextlib
 import math
 import time
 from email.utils import parsedate_to_datetime
-from typing import Callable, Dict, Iterator, Mapping, Optional, Type, cast
+from typing import Callable, Dict, Iterator, Optional, Type, cast
 
 from requests.structures import CaseInsensitiveDict
 from urllib3.response import HTTPResponse
 
+from ...concurrency.clock import monotonic
 from ...errors import AuthorizationError, HTTPStatusError, MCPClientError, MessageTooLargeError, RateLimitedError
 from ...escape import excerpt
 from ...protocol.urls import public_url
+from ..masking import Secrets
 from .chunked import read_chunks, wire_of
 from .exchange import Exchange, watch
 from .failures import raise_translated
 from .private import original_of
-from .redaction import without_secrets
+from .unpacking import unpacked
 
 __all__ = ["Response", "seconds_of_retry_after", "status_error"]
 
 _PIECE = 65536
 _EXCERPT_BYTES = 4096
-# A body that unpacks to more than this, and to more than so many times its size, is a bomb. JSON shrinks to a tenth or
-# twentieth; and nothing compressed was asked for.
-_UNPACKED_BYTES = 4 * 1024 * 1024
-_UNPACKED_TIMES = 100
 # A server that ends a response ends it right after the answer; to open another connection costs less than to wait
 # longer.
 _END_SECONDS = 0.005
+# How long the body of a refusal may take to come, of which an excerpt is shown.
+_SOON_SECONDS = 0.5
 _LONGEST_RETRY_AFTER = 3600.0
 # Never in an error: what a log must not hold.
 _SECRET_HEADERS = {"set-cookie", "mcp-session-id", "x-mcp-session-id", "authorization", "proxy-authenticate"}
@@ -43,18 +43,18 @@ _SECRET_HEADERS = {"set-cookie", "mcp-session-id", "x-mcp-session-id", "authoriz
 class Response:
     """An HTTP response whose body is read on the thread that sent the request, under the deadline of its exchange."""
 
-    __slots__ = ("_ended", "_raw", "_read", "_sent", "content_type", "exchange", "headers", "status", "url")
+    __slots__ = ("_ended", "_raw", "_read", "_secrets", "content_type", "exchange", "headers", "status", "url")
 
     def __init__(
         self,
         exchange: Exchange,
         raw: HTTPResponse,
         url: str,
-        sent: Mapping[str, str],
+        secrets: Secrets,
         ended: Callable[[Exchange], None],
     ) -> None:
         self._ended = ended
-        self._sent = sent
+        self._secrets = secrets
         # None once closed: an error that somebody keeps may hold this response, and must not hold its pool.
         self._raw: Optional[HTTPResponse] = raw
         self._read = b""
@@ -76,6 +76,14 @@ class Response:
         once.
         """
         self._set_timeout(_END_SECONDS)
+
+    def hurry(self) -> None:
+        """The status says it all: of the body only what comes soon is read."""
+        exchange = self.exchange
+        if exchange.deadline_at == math.inf:
+            exchange.deadline_at = monotonic() + _SOON_SECONDS
+            watch.add(exchange)
+        watch.hurry(exchange, _SOON_SECONDS)
 
     def _set_timeout(self, seconds: Optional[float]) -> None:
         raw, connection = self._raw, self.exchange.connection
@@ -101,8 +109,7 @@ class Response:
     def _read_whole(self, limit: int) -> bytes:
         raw = cast(HTTPResponse, self._raw)  # a response is read before it is closed
         length = raw.length_remaining
-        packed = "content-encoding" in self.headers
-        if length is not None and length <= limit and not packed:
+        if length is not None and length <= limit and "content-encoding" not in self.headers:
             original = original_of(raw)
             if original is None or not length or original.length != length:
                 return raw.read(decode_content=False)
@@ -116,12 +123,6 @@ class Response:
             if size > limit:
                 raise MessageTooLargeError(
                     f"the server's answer is over the limit of {limit} bytes (max_message_bytes)", outcome="unknown"
-                )
-            if packed and size > _UNPACKED_BYTES and size > _UNPACKED_TIMES * raw.tell():
-                raise MessageTooLargeError(
-                    f"the server's compressed answer is over the limit: it unpacks to more than {_UNPACKED_TIMES} "
-                    "times its size",
-                    outcome="unknown",
                 )
             parts.append(part)
         return b"".join(parts)
@@ -138,15 +139,9 @@ class Response:
 
     def _pieces(self) -> Iterator[bytes]:
         raw = cast(HTTPResponse, self._raw)  # a response is read before it is closed
-        encoded = "content-encoding" in self.headers
-        if raw.chunked and not encoded and wire_of(raw) is not None:
-            yield from read_chunks(raw)
-        else:
-            while True:
-                piece = raw.read1(_PIECE, decode_content=encoded)
-                if not piece:
-                    return
-                yield piece
+        pieces = read_chunks(raw) if raw.chunked and wire_of(raw) is not None else _pieces_of(raw)
+        coding = self.headers.get("content-encoding")
+        return pieces if coding is None else unpacked(pieces, coding)
 
     def remember(self, body: bytes) -> None:
         """Keep what was read, for ``excerpt``."""
@@ -156,7 +151,8 @@ class Response:
         """The beginning of the body, escaped, at most 200 characters, without the request's credentials; "" where it
         cannot be read.
         """
-        parts, size = [self._read], 0
+        self.hurry()
+        parts, size = [self._read], len(self._read)
         try:
             for part in () if self._read else self.chunks():
                 parts.append(part)
@@ -165,11 +161,12 @@ class Response:
                     break
         except MCPClientError:
             pass  # the status says more than this does
-        return excerpt(self.masked(b"".join(parts)[:_EXCERPT_BYTES].decode("utf-8", "replace").strip()))
+        text = b"".join(parts)[:_EXCERPT_BYTES].decode("utf-8", "replace").strip()
+        return excerpt(self._secrets.mask_excerpt(text) if size >= _EXCERPT_BYTES else self.masked(text))
 
     def masked(self, text: str) -> str:
         """What the server says, without what it quotes of the request's credentials."""
-        return without_secrets(text, self.url, self._sent)
+        return self._secrets.mask(text)
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it.
@@ -190,6 +187,14 @@ class Response:
                 raw.close()
             raw.release_conn()
         self._ended(self.exchange)
+
+
+def _pieces_of(raw: HTTPResponse) -> Iterator[bytes]:
+    while True:
+        piece = raw.read1(_PIECE, decode_content=False)
+        if not piece:
+            return
+        yield piece
 
 
 def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusError]] = None) -> HTTPStatusError:

@@ -28,6 +28,7 @@ from ...concurrency.deadline import Deadline
 from ...config import MCPClientConfig, check_header
 from ...errors import MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
 from ...protocol.urls import public_url, resolve_redirect, without_user_info
+from ..masking import Secrets
 from .connections import Route
 from .credentials import AsGiven, Cookies, read_auth
 from .exchange import CLOSED, Exchange, current, watch
@@ -83,7 +84,7 @@ class Sender:
         # looks whether this is closed, ``interrupt`` closes it and then looks at the set: one of them sees the other.
         self._under_way: Set[Exchange] = set()
         self._closed = False
-        # Same-origin redirects that were followed once, so that they cost one request and not one for each call.
+        # Permanent redirects within the origin, so that they cost one request and not one for each call.
         self._moved: Dict[str, str] = {}
         self._routes: Dict[str, Route] = {}
         self._base: Dict[str, str] = {
@@ -102,6 +103,11 @@ class Sender:
             settings["verify"] = verify  # the environment's CA bundle would win over it
         self._verify: Any = settings["verify"]
         self._proxies, self._cert = settings["proxies"], settings["cert"]
+        self.secrets = Secrets()
+        # The values of headers that were looked at for secrets: those of most requests are the same.
+        self._noted: Set[str] = set()
+        for known in (url, *self._proxies.values()):
+            self.secrets.add_url(known)
 
     def _session(self) -> requests.Session:
         """The user's own session, or ours."""
@@ -148,11 +154,17 @@ class Sender:
         if "@" in url:
             url = without_user_info(url)  # it was made a header, and requests would make it one in its own way
         exchange = Exchange(deadline.at) if exchange is None else exchange
+        is_permanent = True
         for _ in range(_REDIRECTS + 1):
             if url != request.url:
                 request = request._replace(url=url)
             self._begin(exchange, deadline, farewell)
-            response = self._attempt(request, deadline, exchange, streaming)
+            response = None
+            try:
+                response = self._attempt(request, deadline, exchange, streaming)
+            finally:
+                if self._moved and (response is None or response.status >= 400):
+                    self._moved.pop(asked, None)  # what moved once may have moved back
             location = response.headers.get("location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 return response
@@ -164,7 +176,9 @@ class Sender:
                     f"use the URL it names: {public_url(url)}",
                     outcome="refused",
                 )
-            if response.status in (307, 308):
+            # RFC 9110, sections 15.4.8 and 15.4.9: 307 says nothing of the next request.
+            is_permanent = is_permanent and response.status == 308
+            if is_permanent:
                 _remember(self._moved, asked, url)
         raise MCPConnectionError(f"the server redirects in a circle ({_REDIRECTS} times)", outcome="not_sent")
 
@@ -183,6 +197,8 @@ class Sender:
             merged = _merged(self._base, {} if self._headers is None else self._asked_headers(), headers)
             # Of a deadline that moves, the latest that it may become: at its time the watch ends the exchange.
             timeouts = (min(remaining, self._config.connect_timeout), deadline.longest if deadline.moves else remaining)
+            if not self._noted.issuperset(merged.values()) or "?" in url:
+                self._note(url, merged)
             current.exchange = exchange
             if self._auth is not None or self._brought is not None:
                 raw = self._through_session(method, url, merged, body, timeouts)
@@ -197,7 +213,7 @@ class Sender:
                 if "set-cookie" in raw.headers:
                     self._cookies.keep(method, url, raw)
             exchange.raw = raw
-            response = Response(exchange, raw, url, merged, self._end)
+            response = Response(exchange, raw, url, self.secrets, self._end)
             return response
         except Exception as exc:  # noqa: BLE001  # whatever it is, there is an error for it
             raise_translated(exc, exchange, url, deadline)
@@ -205,6 +221,14 @@ class Sender:
             current.exchange = outer
             if response is None:
                 self._end(exchange)
+
+    def _note(self, url: str, headers: Mapping[str, str]) -> None:
+        """Remember what of a request must not be shown."""
+        if len(self._noted) > _REMEMBERED:
+            self._noted.clear()
+        self._noted.update(headers.values())
+        self.secrets.add_headers(headers)
+        self.secrets.add_url(url)
 
     def _through_adapter(
         self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
@@ -240,7 +264,7 @@ class Sender:
         prepared = session.prepare_request(requests.Request(method, url, headers=headers, data=body, auth=auth))
         if self._brought is not None:
             make_interruptible(session.get_adapter(url), prepared, self._verify, self._proxies, self._cert)
-        headers.update(cast(Any, prepared.headers))  # what was sent, the auth's own included, is what must not be shown
+        self.secrets.add_headers(cast(Any, prepared.headers))  # what the auth adds included
         try:
             response = session.send(
                 prepared,
