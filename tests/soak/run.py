@@ -117,7 +117,10 @@ class Soak:
                 words = ["-m", "tests.soak.server", "--binding", binding]
                 words += ["--port", "{port}", "--log", "{log}", "--seed", "{seed}"]
                 url = serve(name, words, 8.0, binding != "modern") + path
-                options = {"transport": transport, "protocol_version": version}
+                options: dict[str, Any] = {"transport": transport, "protocol_version": version}
+                if binding == "sse":
+                    # A server that is frozen, or a process that is busy, is no reason to give a session up.
+                    options["ping_interval"] = 1.0
                 self._targets.append(Target(name, url, options, asks=binding != "modern"))
 
         ours("sse", "sse", "/sse", "sse", "2024-11-05")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from mcp_sync import CallToolResult, MCPClient, MCPClientError, Progress, ToolError, ToolStream
+from mcp_sync import CallToolResult, MCPCancelledError, MCPClient, MCPClientError, Progress, ToolError, ToolStream
 from tests.soak.ledger import Entry, Ledger
 from tests.soak.processes import die_with_stacks_after
 from tests.soak.tools import RESOURCE, expected, step
@@ -78,6 +78,8 @@ class Worker:
             self.cancel_submitted: 3,
             self.map: 2,
             self.come_too_late: 2,
+            self.come_close: 2,
+            self.subscribe: 2,
             self.fail: 3,
             self.ask: 3 if target.asks else 0,
             self.look_around: 4,
@@ -204,6 +206,25 @@ class Worker:
         with self._call("call_tool, too slow", 0.3) as entry:
             arguments = {"key": entry.key, "seconds": 0.8}
             self._judge(entry, "slow", arguments, self._client.call_tool("slow", arguments, timeout=0.3).text)
+
+    def come_close(self) -> None:
+        """The answer and the end of the time-out come together: whichever is first, no other call hears of it."""
+        with self._call("call_tool, close to its time-out", 0.3) as entry:
+            arguments = {"key": entry.key, "seconds": self._chance.uniform(0.27, 0.3)}
+            self._judge(entry, "slow", arguments, self._client.call_tool("slow", arguments, timeout=0.3).text)
+
+    def subscribe(self) -> None:
+        """Beside other workers, to a resource that they subscribe to as well, and to one of this worker's own."""
+        with self._call("-subscribing", 3 * TIMEOUT) as entry:
+            mine = f"soak://{self._chance.randrange(4)}"
+            try:
+                self._client.subscribe_resource(mine)
+                with self._client.listen(tools=self._chance.random() < 0.5, resources=[RESOURCE]):
+                    pass
+                self._client.unsubscribe_resource(mine)
+            except MCPCancelledError as exc:
+                self._ledger.violated(f"a subscription on {entry.target} was cancelled, which nobody did: {exc}")
+            entry.fate = "answered"
 
     def fail(self) -> None:
         with self._call("call_tool, failing") as entry:
