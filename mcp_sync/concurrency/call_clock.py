@@ -98,9 +98,11 @@ class CallDeadline(Deadline):
 
     @property
     def limit(self) -> str:
-        if self.at < self._end:
-            return f"for {self._idle:g} s (idle_timeout)"
-        return super().limit
+        return f"for {self._idle:g} s" if self.at < self._end else super().limit
+
+    @property
+    def setting(self) -> str:
+        return "idle_timeout=" if self.at < self._end else super().setting
 
 
 def deadline_of(timeout: float, input_timeout: float) -> Deadline:

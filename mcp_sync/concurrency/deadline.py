@@ -67,6 +67,11 @@ class Deadline:
         return f"within {self.timeout:g} s"
 
     @property
+    def setting(self) -> str:
+        """What would have given more time."""
+        return "timeout="
+
+    @property
     def longest(self) -> float:
         """As ``remaining``, of a deadline that moves the latest it may become."""
         return self.remaining

@@ -155,7 +155,7 @@ class PendingRequest:
         while True:
             if not waiter.wait(self._deadline):
                 raise MCPTimeoutError(
-                    f"no answer {self._deadline.limit}; raise timeout= if it needs longer"
+                    f"no answer {self._deadline.limit}; raise {self._deadline.setting} if it needs longer"
                     + self._session.transport.remark(),
                     outcome="unknown",
                 )

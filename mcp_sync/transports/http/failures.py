@@ -137,8 +137,9 @@ def _may_pass(cause: BaseException) -> bool:
 def _too_late(exchange: Exchange, deadline: Optional[Deadline], where: str) -> str:
     deadline = deadline or exchange.deadline
     limit = deadline.limit if deadline is not None else "within the call's timeout"
+    setting = deadline.setting if deadline is not None else "timeout="
     return (
-        f"no answer from {where} {limit}; raise timeout= if it needs longer"
+        f"no answer from {where} {limit}; raise {setting} if it needs longer"
         if exchange.sent
         else f"no connection to {where} {limit}"
     )
