@@ -318,7 +318,7 @@ ROWS: tuple[Row, ...] = (
         (
             "faults/midstream::a_server_that_ends_every_session_is_approached_ever_more_slowly",
             "transports/streamable_http/get_stream::retry_0_and_the_end_again_and_again_is_no_storm",
-            "transports/streamable_http/resumption::a_stream_that_primes_and_ends_again_and_again_is_no_storm",
+            "transports/streamable_http/resumption::a_stream_that_primes_and_ends_again_and_again_is_given_up",
         ),
     ),
     Row(
