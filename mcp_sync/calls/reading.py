@@ -134,7 +134,7 @@ def read_tool_result(result: Dict[str, Any], name: str, connection: Connection, 
         if session is not None and session.is_stateful:
             result = {**result, "structuredContent": {}}  # up to 2025-11-25 it is an object
     model: CallToolResult = read(CallToolResult, result, "tools/call", connection)
-    if any(type(block) is UnknownContent for block in model.content):
+    if UnknownContent in map(type, model.content):
         warn_of_malformed(model.content, f"the tool {name!r}")
     if raise_on_error and model.is_error:
         text = model.text if connection.last is None else connection.last.transport.secrets.mask(model.text)

@@ -2,19 +2,26 @@
 each place that keeps something.
 
 Runs on: any thread; the lock is held for a few additions.
+
+A signal handler may call the client in the middle of those, on the thread that holds the lock, and wait there for an
+answer that another thread brings. So threads that are never interrupted wait for the lock for a moment only, and go on
+without it: a count may then be wrong by one message.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from typing import Set
+from contextlib import contextmanager
+from typing import Iterator, Set
 
 from .log import Log
 
 __all__ = ["Account", "Budget"]
 
 _log = Log(__name__)
+
+_PATIENCE = 0.1
 
 
 class Budget:
@@ -29,10 +36,24 @@ class Budget:
     def __init__(self, limit: float = math.inf) -> None:
         self.limit = limit
         # Guards what follows, and the accounts.
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         self.held = 0
         self.dropped = 0
         self._said: Set[str] = set()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Hold the lock, as far as it can be had."""
+        if threading.current_thread() is threading.main_thread():
+            with self._lock:  # in one step: only the main thread is ever interrupted
+                yield
+            return
+        is_held = self._lock.acquire(timeout=_PATIENCE)
+        try:
+            yield
+        finally:
+            if is_held:
+                self._lock.release()
 
     def account(self, share: float = 0.5) -> Account:
         """An account that takes at most this share of the budget: one place must not keep the others from theirs."""
@@ -44,7 +65,7 @@ class Budget:
         Parameters:
             what: things, and what becomes of them, for the log.
         """
-        with self.lock:
+        with self.guarded():
             self.dropped += 1
             is_new = what not in self._said
             self._said.add(what)
@@ -79,7 +100,7 @@ class Account:
     def take(self, size: int, *, at_any_rate: bool = False) -> bool:
         """Keep ``size`` bytes more. Returns False, and keeps nothing, where there is no room."""
         budget = self._budget
-        with budget.lock:
+        with budget.guarded():
             if self._is_closed:
                 return False
             is_full = budget.held + size > budget.limit or (self._held and self._held + size > self.limit)
@@ -91,7 +112,7 @@ class Account:
 
     def give_back(self, size: int) -> None:
         budget = self._budget
-        with budget.lock:
+        with budget.guarded():
             if not self._is_closed:
                 self._held -= size
                 budget.held -= size
@@ -103,7 +124,7 @@ class Account:
     def close(self) -> None:
         """Nothing is kept here any more."""
         budget = self._budget
-        with budget.lock:
+        with budget.guarded():
             if not self._is_closed:
                 budget.held -= self._held
                 self._held, self._is_closed = 0, True

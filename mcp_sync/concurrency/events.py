@@ -42,28 +42,37 @@ class Event(threading.Event):
 
     def __init__(self) -> None:
         super().__init__()
-        self._flag = False
+        # Our own, and so are all methods: where gevent has put its event in place of the standard library's, what that
+        # keeps is not to be seen from here.
+        self._is_set = False
         # One for each thread that waits, held until the event is set. Adding, removing and copying are one step each.
         self._waiting: List[threading.Lock] = []
 
+    def is_set(self) -> bool:
+        return self._is_set
+
     def set(self) -> None:
         """Wake every thread that waits, and let none wait until ``clear()``."""
-        self._flag = True
+        self._is_set = True
         for lock in self._waiting.copy():
             try:
                 lock.release()
             except RuntimeError:
                 pass  # it was set twice before its thread was awake
 
+    def clear(self) -> None:
+        """Let threads wait again."""
+        self._is_set = False
+
     def wait(self, timeout: Optional[float] = None) -> bool:
         """Wait until it is set, for so many seconds at most. Returns whether it was."""
-        if self._flag:
+        if self._is_set:
             return True
         lock = threading.Lock()
         lock.acquire()
         self._waiting.append(lock)
         try:
             # As a timeout, -1 means for ever.
-            return self._flag or lock.acquire(timeout=-1 if timeout is None else max(timeout, 0)) or self._flag
+            return self._is_set or lock.acquire(timeout=-1 if timeout is None else max(timeout, 0)) or self._is_set
         finally:
             self._waiting.remove(lock)
