@@ -440,7 +440,8 @@ def test_an_error_status_on_the_stream_is_final_and_quoted_briefly(
 ) -> None:
     body = "\x1b[31mno\x1b[0m " + "x" * 10_000
     server.instead("GET", status(code, body, {"content-type": "text/plain", "retry-after": "7"}), ALWAYS)
-    error = failing(server, make_client)
+    # Less than the server asks to wait for.
+    error = failing(server, make_client, timeout=6.0)
     assert isinstance(error, kind)
     assert isinstance(error, HTTPStatusError)
     assert error.status == code
