@@ -198,7 +198,7 @@ class Connection:
             MCPClientError: there is none, with outcome "not_sent".
         """
         # At the interpreter's end nothing can be imported any more, and no thread begins.
-        while not self._closed and not sys.is_finalizing():
+        while not (self._closed or self._is_refused or sys.is_finalizing()):
             session, attempt = self._session, self._attempt
             if session is not None and not session.lost.is_set():
                 return session
