@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, List, NamedTuple, Optional, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Union
 
 from sseclient import SSEClient
 
@@ -104,8 +104,10 @@ class Framer:
             self._keep(chunk[end:])
         if len(blocks) > self._limit and any(len(block) > self._limit for block in blocks.split(b"\n\n")):
             raise self._over_the_limit()
-        self._note_id_and_retry(blocks)
-        return _events(blocks) if isinstance(blocks, bytes) and len(blocks) <= _LARGE else _large_blocks(blocks)
+        if isinstance(blocks, bytes) and len(blocks) <= _LARGE:
+            self._note_id_and_retry(blocks)
+            return _events(blocks)
+        return _large_blocks(blocks, self._note_id_and_retry)
 
     def _without_bom(self, chunk: bytes) -> bytes:
         if self._begun:
@@ -139,7 +141,7 @@ class Framer:
             outcome="unknown",
         )
 
-    def _note_id_and_retry(self, blocks: Union[bytes, bytearray]) -> None:
+    def _note_id_and_retry(self, blocks: bytes) -> None:
         if blocks.startswith(b"id") or b"\nid" in blocks:
             for match in _ID.finditer(blocks):
                 value = match[1] or b""
@@ -174,24 +176,32 @@ def _events(blocks: bytes) -> List[ServerSentEvent]:
     return [ServerSentEvent(event.event, event.data) for event in client.events()]
 
 
-def _large_blocks(blocks: Union[bytes, bytearray]) -> List[ServerSentEvent]:
-    """The same, where there is much of it: large events with as few copies as can be."""
+def _large_blocks(blocks: Union[bytes, bytearray], note: Callable[[bytes], None]) -> List[ServerSentEvent]:
+    """The same, where there is much of it: large events with as few copies and searches as can be.
+
+    Parameters:
+        note: is given what may hold an ``id`` or a ``retry``.
+    """
     events: List[ServerSentEvent] = []
     position = 0
     while position < len(blocks):
         # As many small blocks together as there are, or else one that is large.
         end = blocks.rfind(b"\n\n", position, position + _LARGE) + 2
         if end >= 2:
-            events += _events(bytes(blocks[position:end]))
+            small = bytes(blocks[position:end])
+            note(small)
+            events += _events(small)
         else:
             found = blocks.find(b"\n\n", position)
             end = len(blocks) if found < 0 else found + 2
-            events += _large_event(blocks, position, end)
+            events += _large_event(blocks, position, end, note)
         position = end
     return events
 
 
-def _large_event(blocks: Union[bytes, bytearray], start: int, stop: int) -> List[ServerSentEvent]:
+def _large_event(
+    blocks: Union[bytes, bytearray], start: int, stop: int, note: Callable[[bytes], None]
+) -> List[ServerSentEvent]:
     """One large block: only the values are cut out."""
     name = b""
     data: List[bytes] = []
@@ -207,6 +217,8 @@ def _large_event(blocks: Union[bytes, bytearray], start: int, stop: int) -> List
                 data.append(b"")
             elif head.startswith(b"event:"):
                 name = bytes(view[start + (7 if head[6:7] == b" " else 6) : end])
+            elif head.startswith((b"id", b"retry:")):
+                note(bytes(view[start:end]))
             start = end + 1
     if not data:
         return []
