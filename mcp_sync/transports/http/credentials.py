@@ -16,11 +16,13 @@ from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cook
 from requests.utils import get_netrc_auth
 from urllib3.response import HTTPResponse
 
+from ...concurrency.signals import from_signal_handler
 from ...config import check_header
-from ...errors import MCPUsageError
+from ...errors import MCPClientError, MCPUsageError
+from ...escape import excerpt
 from ...protocol.urls import public_url
 
-__all__ = ["AsGiven", "Cookies", "read_auth"]
+__all__ = ["AsGiven", "Asked", "Cookies", "read_auth", "said"]
 
 _MOST_COOKIES = 180
 _LARGEST_COOKIE = 4096
@@ -46,6 +48,29 @@ class _Jar(RequestsCookieJar):
         if len(self) > _MOST_COOKIES:
             oldest = next(iter(self))
             self.clear(oldest.domain, oldest.path, oldest.name)
+
+
+class Asked(AuthBase):
+    """An auth object; what it raises is the caller's, and no failure of the server's."""
+
+    def __init__(self, auth: Any) -> None:
+        self._auth = auth
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if not callable(self._auth):
+            user, password = self._auth
+            return cast(requests.PreparedRequest, HTTPBasicAuth(user, password)(request))
+        try:
+            signed: requests.PreparedRequest = self._auth(request)
+            return signed
+        except Exception as exc:
+            if from_signal_handler(exc) is not None or isinstance(exc, MCPClientError):
+                raise
+            raise MCPUsageError(f"auth= raised {said(exc)}", outcome="not_sent") from exc
+
+
+def said(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {excerpt(str(exc))}"
 
 
 class Cookies:

@@ -77,10 +77,10 @@ def translate(exc: Exception, exchange: Exchange, url: str, deadline: Optional[D
             f"cannot connect to {where}: {_reason(cause)}; check that the server is running there", outcome="not_sent"
         )
     elif isinstance(cause, (urllib3.exceptions.SSLError, ssl.SSLError, ssl.CertificateError)) and not exchange.sent:
-        error = MCPConnectionError(
-            f"no secure connection to {where}: {_reason(cause)}; verify= takes the path of a CA bundle",
-            outcome="not_sent",
-        )
+        said = str(cause).lower().replace("_", " ")
+        speaks_http = any(sign in said for sign in ("wrong version number", "record layer failure", "http request"))
+        hint = "the port seems to speak plain http: use http://" if speaks_http else "verify= takes a CA bundle's path"
+        error = MCPConnectionError(f"no secure connection to {where}: {_reason(cause)}; {hint}", outcome="not_sent")
     elif _peer_has_vanished(cause):
         error = MCPConnectionError(
             f"the connection to {where} broke: nothing of the peer reaches this machine any more", outcome=outcome

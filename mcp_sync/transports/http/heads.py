@@ -69,15 +69,12 @@ class WholeHeadResponse(EndHooks, http.client.HTTPResponse):
             shut_down(self._sock)  # so no pool gives it to another request
 
     def begin(self) -> None:
-        self._read_head()
-        self._frame_body()
-
-    def _read_head(self) -> None:
         peek = getattr(self.fp, "peek", None)
         come = peek(1) if peek is not None else b""
         match = _HEAD.match(come)
         if match is None or match[3].count(b"\n") > _MOST_HEADERS:
             self._begin_slowly()
+            self._frame_body()
             return
         self.fp.read(match.end())
         message = http.client.HTTPMessage()
@@ -85,6 +82,7 @@ class WholeHeadResponse(EndHooks, http.client.HTTPResponse):
             name, _, value = line.partition(":")
             message.set_raw(name, value.lstrip(" \t"))
         take_head(self, int(match[1]), (match[2] or b"").decode("ascii").strip(), message)
+        self._frame_body()
 
     def _begin_slowly(self) -> None:
         lines = _LastLine(self.fp)

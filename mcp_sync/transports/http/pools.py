@@ -5,20 +5,22 @@ Runs on: the thread that sends a request; a pool gives a connection to one threa
 
 from __future__ import annotations
 
+import http.client
 import queue
 import weakref
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 from urllib.parse import urlsplit
 
+import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Retry, connectionpool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ...concurrency.forks import in_child
 from . import private
 from .connections import InterruptibleConnection, InterruptibleHTTPSConnection, Route, keepalive_options
 
-__all__ = ["Adapter", "make_interruptible"]
+__all__ = ["Adapter", "is_patched", "make_interruptible"]
 
 # As many threads as one client may well have; a connection beyond it is closed after use.
 _POOL_SIZE = 100
@@ -116,7 +118,8 @@ class Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
         manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=keepalive_options(), **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        if type(manager) is ProxyManager:  # that of SOCKS proxies has connections of its own
+            manager.pool_classes_by_scheme = _POOLS
         return manager
 
     def close(self) -> None:
@@ -137,7 +140,36 @@ class Adapter(HTTPAdapter):
         default = f":{443 if parts.scheme == 'https' else 80}"
         host = host[: -len(default)] if host.endswith(default) else host
         is_plain = host.isascii() and "%" not in host and target.startswith("/") and " " not in target
-        return Route(pool, target, host) if host and is_plain and pool.proxy is None else None
+        return (
+            Route(pool, target, host) if host and is_plain and pool.proxy is None and isinstance(pool, Pool) else None
+        )
+
+
+# What a request would pass through, and the file that the code of each comes from.
+_PASSED = (
+    (requests.Session, ("request", "send", "get_adapter"), requests.sessions.__file__),
+    (HTTPAdapter, ("send",), requests.adapters.__file__),
+    (HTTPConnectionPool, ("urlopen",), connectionpool.__file__),
+    (http.client.HTTPConnection, ("request", "putrequest", "endheaders", "send", "getresponse"), http.client.__file__),
+)
+_looked_at: Tuple[Tuple[Any, ...], bool] = ((), False)
+
+
+def is_patched() -> bool:
+    """Whether something that a request passes is not the library's own any more, as under responses, requests-mock or
+    tracing: then it takes the ordinary way through requests, where that is noticed.
+    """
+    global _looked_at
+    passed = tuple([vars(owner).get(name) for owner, names, _ in _PASSED for name in names])
+    known, answer = _looked_at
+    if passed != known:
+        files = [file for _, names, file in _PASSED for _ in names]
+        answer = any(
+            getattr(getattr(function, "__code__", None), "co_filename", None) != file
+            for function, file in zip(passed, files)
+        )
+        _looked_at = passed, answer
+    return answer or http.client.HTTPConnection.debuglevel > 0
 
 
 # What a forked child inherits.

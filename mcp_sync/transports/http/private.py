@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 if TYPE_CHECKING:
     import http.client
     import threading
     from concurrent.futures import Future
 
+    import requests
     from sseclient import SSEClient
     from urllib3.response import HTTPResponse
 
@@ -28,6 +29,7 @@ __all__ = [
     "ReleasedOnce",
     "TLSPoolHooks",
     "original_of",
+    "raw_of",
     "set_condition",
     "set_framing",
     "silence",
@@ -82,6 +84,22 @@ class ReleasedOnce:
         if pool is not None and connection is not None:
             self._connection = None
             pool.give_back(connection)
+
+
+def raw_of(response: requests.Response) -> HTTPResponse:
+    """urllib3's response under one of requests', or one of what was read already, or what an adapter made up."""
+    from io import BytesIO
+
+    from urllib3.response import BaseHTTPResponse, HTTPResponse
+
+    read: Any = response._content
+    raw: Any = response.raw
+    if read is False and isinstance(raw, BaseHTTPResponse):
+        return cast("HTTPResponse", raw)
+    headers = {name: value for name, value in response.headers.items() if name.lower() != "content-encoding"}
+    return HTTPResponse(
+        BytesIO(response.content or b""), headers=headers, status=response.status_code, preload_content=False
+    )
 
 
 def original_of(response: HTTPResponse) -> Optional[http.client.HTTPResponse]:

@@ -207,6 +207,8 @@ def status_error(response: Response, what: str, kind: Optional[Type[HTTPStatusEr
     status = response.status
     body = response.excerpt()
     hint = _HINTS.get(status, "")
+    if status == 401 and "resource_metadata" in response.headers.get("www-authenticate", ""):
+        hint = "the server offers sign-in (OAuth): pass auth= with a token of it"
     if kind is None:
         kind = _KINDS.get(status, HTTPStatusError)
     # 503 too: a gateway says it of a server that broke off, and a server of a call that its end cut short.

@@ -25,15 +25,17 @@ from urllib3.response import HTTPResponse
 
 from ..._version import __version__
 from ...concurrency.deadline import Deadline
+from ...concurrency.signals import from_signal_handler
 from ...config import MCPClientConfig, check_header
-from ...errors import MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
+from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
 from ...protocol.urls import public_url, resolve_redirect, without_user_info
 from ..masking import Secrets
 from .connections import Route
-from .credentials import AsGiven, Cookies, read_auth
+from .credentials import AsGiven, Asked, Cookies, read_auth, said
 from .exchange import CLOSED, Exchange, current, watch
 from .failures import raise_translated
-from .pools import Adapter, make_interruptible
+from .pools import Adapter, is_patched, make_interruptible
+from .private import raw_of
 from .response import Response
 
 __all__ = ["HTTPRequest", "Headers", "Sender"]
@@ -45,6 +47,7 @@ Headers = Union[Mapping[str, str], Callable[[], Mapping[str, str]]]
 _FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
 _REDIRECTS = 5
 _REMEMBERED = 256
+_DEFAULT_AGENT = requests.utils.default_user_agent()
 
 
 class HTTPRequest(NamedTuple):
@@ -200,7 +203,7 @@ class Sender:
             if not self._noted.issuperset(merged.values()) or "?" in url:
                 self._note(url, merged)
             current.exchange = exchange
-            if self._auth is not None or self._brought is not None:
+            if self._auth is not None or self._brought is not None or is_patched():
                 raw = self._through_session(method, url, merged, body, timeouts)
             else:
                 if self._cookies.jar is not None:
@@ -233,14 +236,20 @@ class Sender:
     def _through_adapter(
         self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
     ) -> HTTPResponse:
-        response = cast(Adapter, self._adapter).send(
-            requests.Request(method, url, headers=headers, data=body).prepare(),
-            stream=True,
-            timeout=cast(Any, Timeout(connect=timeouts[0], read=timeouts[1])),
-            verify=self._verify,
-            cert=self._cert,
-            proxies=self._proxies,
-        )
+        try:
+            response = cast(Adapter, self._adapter).send(
+                requests.Request(method, url, headers=headers, data=body).prepare(),
+                stream=True,
+                timeout=cast(Any, Timeout(connect=timeouts[0], read=timeouts[1])),
+                verify=self._verify,
+                cert=self._cert,
+                proxies=self._proxies,
+            )
+        except Exception:
+            exchange = current.exchange
+            if exchange is not None and exchange.connection is None:
+                exchange.sent = True  # connections through SOCKS do not tell
+            raise
         return cast(HTTPResponse, response.raw)
 
     def _find_route(self, url: str) -> Optional[Route]:
@@ -261,29 +270,42 @@ class Sender:
         if auth is None and (self._brought is None or any(name.lower() == "authorization" for name in headers)):
             auth = AsGiven()
         session = self._session()
-        prepared = session.prepare_request(requests.Request(method, url, headers=headers, data=body, auth=auth))
-        if self._brought is not None:
-            make_interruptible(session.get_adapter(url), prepared, self._verify, self._proxies, self._cert)
-        self.secrets.add_headers(cast(Any, prepared.headers))  # what the auth adds included
+        given = auth if auth is None else Asked(auth)
+        options: Dict[str, Any] = {"stream": True, "allow_redirects": False}
+        options.update(verify=self._verify, cert=self._cert, proxies=self._proxies, timeout=timeouts)
         try:
-            response = session.send(
-                prepared,
-                stream=True,
-                timeout=cast(Any, Timeout(connect=timeouts[0], read=timeouts[1])),
-                allow_redirects=False,
-                verify=self._verify,
-                cert=self._cert,
-                proxies=self._proxies,
-            )
+            if self._brought is None:
+                bare = requests.Request(method, url, headers=headers, data=body, auth=given)
+                prepared = session.prepare_request(bare)
+                self.secrets.add_headers(cast(Any, prepared.headers))  # what the auth adds included
+                response = session.send(prepared, **options)
+            else:
+                # Sessions of requests-oauthlib, Authlib and google-auth add their token in ``request``.
+                plain = requests.Request(method, url).prepare()
+                make_interruptible(session.get_adapter(url), plain, self._verify, self._proxies, self._cert)
+                if session.headers.get("User-Agent", _DEFAULT_AGENT) != _DEFAULT_AGENT:
+                    headers.pop("User-Agent", None)
+                response = session.request(method, url, headers=headers, data=body, auth=given, **options)
+        except requests.HTTPError as exc:
+            if exc.response is None:
+                raise
+            response = exc.response  # a hook of the session's has called raise_for_status()
         except Exception:
             exchange = current.exchange
-            if self._brought is not None and exchange is not None and exchange.connection is None:
+            if exchange is not None and exchange.connection is None:
                 exchange.sent = True  # connections of urllib3's own do not tell, and a call must not go out twice
             raise
-        return cast(HTTPResponse, response.raw)
+        if response.request:
+            self.secrets.add_headers(cast(Any, response.request.headers))
+        return raw_of(response)
 
     def _asked_headers(self) -> Mapping[str, str]:
-        headers: Any = self._headers() if callable(self._headers) else self._headers
+        try:
+            headers: Any = self._headers() if callable(self._headers) else self._headers
+        except Exception as exc:
+            if from_signal_handler(exc) is not None or isinstance(exc, MCPClientError):
+                raise
+            raise MCPUsageError(f"headers= raised {said(exc)}", outcome="not_sent") from exc
         try:
             for name, value in headers.items():
                 check_header(name, value)
