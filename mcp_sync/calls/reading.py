@@ -56,8 +56,9 @@ def read(model: Type[_T], payload: Any, method: str, connection: Connection) -> 
         if not is_out_of_memory(exc):
             raise
         first = {"loc": (), "msg": "there is no memory for it"}
+    place = [str(key) for key in first["loc"] if "[" not in str(key)]  # without what pydantic calls a union's members
     # Outside of the handler: pydantic's text quotes what the server sent.
-    problem = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+    problem = f"{'.'.join(place) or 'the whole'}: {first['msg']}"
     raise MCPProtocolError(
         f"the server's {model.__name__} has a wrong shape ({excerpt(problem)})",
         server=connection.target.public,

@@ -129,7 +129,13 @@ def test_an_empty_list_is_an_empty_object_wherever_one_is_due(bed: Bed, caplog: 
     server.capabilities = {"tools": [], "resources": [], "prompts": [], "logging": [], "experimental": []}
     empty: dict[str, Any] = {"annotations": [], "_meta": []}
     server.methods["tools/list"] = lambda asked: asked.answer(
-        {"tools": [{"name": "odd", "inputSchema": [], "execution": [], **empty}], "_meta": []}
+        {
+            "tools": [
+                {"name": "odd", "inputSchema": [], "execution": [], **empty},
+                {"name": "none", "inputSchema": {"type": "object", "properties": [], "required": []}},
+            ],
+            "_meta": [],
+        }
     )
     server.methods["resources/list"] = lambda asked: asked.answer({"resources": [{"name": "r", "uri": "a:b", **empty}]})
     server.methods["resources/read"] = lambda asked: asked.answer(
@@ -143,7 +149,8 @@ def test_an_empty_list_is_an_empty_object_wherever_one_is_due(bed: Bed, caplog: 
         client = bed.connect()
         assert client.server_capabilities.tools is not None
         assert client.server_capabilities.logging == {}
-        (tool,) = client.list_tools()
+        tool, without = client.list_tools()
+        assert without.input_schema == {"type": "object", "properties": {}, "required": []}
         assert (tool.input_schema, tool.meta) == ({}, {})
         assert client.list_resources()[0].meta == {}
         assert client.read_resource("a:b").text == "x"

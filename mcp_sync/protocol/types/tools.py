@@ -5,9 +5,9 @@ Runs on: any thread; models are plain data.
 
 import hashlib
 import json
-from typing import Any, ClassVar, Dict, FrozenSet, List, NoReturn, Optional
+from typing import Annotated, Any, ClassVar, Dict, FrozenSet, List, NoReturn, Optional
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from .base import Flag, Icon, Result, WireModel
 from .content import ContentBlocks, TextContent
@@ -39,6 +39,18 @@ class ToolExecution(WireModel):
     task_support: Optional[str] = None
 
 
+# Of a JSON Schema, what PHP writes as an empty list where there is nothing in it.
+_OBJECTS = frozenset({"$defs", "definitions", "patternProperties", "properties"})
+
+
+def _with_objects(schema: Dict[str, Any]) -> Dict[str, Any]:
+    empty = [key for key in _OBJECTS if schema.get(key) == []]
+    return {**schema, **{key: {} for key in empty}} if empty else schema
+
+
+Schema = Annotated[Dict[str, Any], AfterValidator(_with_objects)]
+
+
 class Tool(WireModel):
     """A tool: its name, and JSON Schemas of what it takes and gives.
 
@@ -48,8 +60,8 @@ class Tool(WireModel):
     name: str
     title: Optional[str] = None
     description: Optional[str] = None
-    input_schema: Dict[str, Any]
-    output_schema: Optional[Dict[str, Any]] = None
+    input_schema: Schema
+    output_schema: Optional[Schema] = None
     annotations: Optional[ToolAnnotations] = None
     execution: Optional[ToolExecution] = None
     icons: Optional[List[Icon]] = None
