@@ -138,8 +138,8 @@ def resolve_redirect(base: str, location: str) -> str:
     target, problem = _resolve(base, location)
     if problem:
         raise MCPConnectionError(
-            f"the server redirects to {_shown(target, location)!r}, which {problem}; nothing was sent there; use that "
-            "URL if you trust it",
+            f"the server redirects to {_shown(target, location)!r}, which {problem}; nothing was sent there; "
+            f"{_advice(base, target)}",
             outcome="not_sent",
         )
     return target
@@ -166,6 +166,15 @@ def _resolve(base: str, reference: str) -> Tuple[str, str]:
     except ValueError:
         return target, "cannot be parsed"
     return urlunsplit(parts._replace(fragment="")), ""
+
+
+def _advice(base: str, target: str) -> str:
+    """What to do about a redirect that was refused. Never to use http where https was asked for: servers behind a proxy
+    that ends TLS know no better.
+    """
+    if urlsplit(base).scheme == "https" and target.startswith("http:"):
+        return f"try {public_url('https' + target[4:])}"
+    return "use that URL if you trust it"
 
 
 def _shown(target: str, reference: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Callable, List, NamedTuple, Optional, Union
 
 from sseclient import SSEClient
 
-from ..errors import MessageTooLargeError
+from ..errors import MCPUsageError, MessageTooLargeError
 from .http.private import silence
 
 __all__ = ["Framer", "ServerSentEvent"]
@@ -151,6 +151,14 @@ class Framer:
         if blocks.startswith(b"retry:") or b"\nretry:" in blocks:
             for match in _RETRY.finditer(blocks):
                 self.retry_ms = int(match[1])
+
+
+if not hasattr(SSEClient, "events"):
+    raise MCPUsageError(
+        "the package sseclient is installed over sseclient-py: run pip uninstall sseclient, then "
+        "pip install --force-reinstall sseclient-py",
+        outcome="not_sent",
+    )
 
 
 class _Parser(SSEClient):

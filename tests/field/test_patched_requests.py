@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from requests.adapters import BaseAdapter
 
+import mcp_sync
 from mcp_sync import MCPClient, MCPConnectionError, MCPUsageError
+from mcp_sync.protocol.urls import resolve_redirect
 from tests.support.clock import LONG
 from tests.support.fault_server import FaultServer
 
@@ -164,3 +170,19 @@ def test_https_to_a_plain_port_says_so() -> None:
         with pytest.raises(MCPConnectionError, match="plain http"):
             MCPClient(f"https://127.0.0.1:{listener.getsockname()[1]}/mcp", transport="http", timeout=LONG).connect()
         thread.join(LONG)
+
+
+def test_a_redirect_to_http_advises_https() -> None:
+    with pytest.raises(MCPConnectionError, match=r"try https://example\.com/mcp/") as caught:
+        resolve_redirect("https://example.com/mcp", "http://example.com/mcp/?token=1")
+    assert "use that URL" not in str(caught.value)
+
+
+def test_the_other_sseclient_is_told_from_ours(tmp_path: Path) -> None:
+    (tmp_path / "sseclient.py").write_text("class SSEClient:\n    def __init__(self, url): pass\n")
+    program = "from mcp_sync import MCPClient, MCPUsageError\nMCPClient('http://127.0.0.1:1/mcp').connect()"
+    paths = os.pathsep.join([str(tmp_path), str(Path(mcp_sync.__file__).parent.parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert "MCPUsageError: the package sseclient is installed over sseclient-py: run pip uninstall" in done.stderr
