@@ -123,7 +123,8 @@ def test_the_deadline_is_looked_at_before_each_handler(modern: ModernServer, mak
         gate.wait(LONG)
 
     handler = Handler(stay)
-    client = make_client(modern.mcp_url, sampling_handler=handler)
+    # The clock of the call stands still while a handler answers, so long at most.
+    client = make_client(modern.mcp_url, sampling_handler=handler, input_timeout=0.1)
     client.connect()
     with within(), pytest.raises(MCPTimeoutError) as caught:
         client.call_tool("work", timeout=0.3)
