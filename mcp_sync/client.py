@@ -29,13 +29,14 @@ from .calls.stream import ToolStream
 from .concurrency.call_clock import deadline_of
 from .concurrency.deadline import Deadline, check_timeout
 from .concurrency.undisturbed import load
+from .credentials import Callers, Credentials
 from .discovery.opener import Opener
 from .errors import MCPClosedError, MCPUsageError, needs_descriptors
 from .protocol.conversations import Negotiated
 from .session.connection import Connection
 from .session.handlers import Handlers
 from .session.home import Home
-from .session.target import Command, Server, read_server
+from .session.target import Command, Remote, Server, read_server
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -44,11 +45,12 @@ if TYPE_CHECKING:
 
     from .calls.changes import ChangeStream
     from .calls.direct_http import DirectHTTP
-    from .calls.futures import Background, ToolFuture
+    from .calls.futures import ToolFuture
     from .calls.many import Recipe
     from .calls.tasks import TaskHandle
     from .calls.tools import Tools
     from .config import MCPClientConfig
+    from .credentials import Headers
     from .protocol.types import (
         CallToolResult,
         CompleteResult,
@@ -74,7 +76,6 @@ if TYPE_CHECKING:
         SamplingHandler,
     )
     from .session.subscriptions import Subscriptions
-    from .transports.http.sender import Headers
 
     Reference = Union[PromptReference, ResourceTemplateReference, Mapping[str, Any], str]
 
@@ -107,7 +108,8 @@ class MCPClient:
     Its methods block, may be called from any number of threads at once, and raise nothing but ``MCPClientError``.
 
     Every method that waits takes ``timeout=``: seconds for the whole call, retries included; None means the client's
-    ``timeout``, ``math.inf`` waits for ever.
+    ``timeout``, ``math.inf`` waits for ever. Every method that sends takes ``headers=`` and ``auth=`` for this call
+    alone, which win over the client's and say whose call it is, and ``meta=``, further ``_meta`` of its requests.
 
     Use it as a context manager, or call ``connect()`` and ``close()`` yourself. Blocks are counted: of several, on one
     thread or more, the last that ends closes the client. A method that needs a session opens
@@ -119,9 +121,13 @@ class MCPClient:
             a bare origin is searched: ``connection_path`` below it, then ``/sse``, then the origin itself.
         config: the settings; each of its fields is also a keyword option here, and an option wins. See
             ``MCPClientConfig``.
-        auth: a bearer token, or whatever requests takes as auth.
-        headers: HTTP headers: a mapping, or a function without arguments that is asked before each request.
+        auth: a bearer token, or whatever requests takes as auth; or a function without arguments that returns one of
+            these, and is asked once for each call, on the calling thread.
+        headers: HTTP headers: a mapping, or a function that returns one, asked as that of ``auth``.
         session: your own ``requests.Session``, used as it is.
+        identity: a function without arguments that says whose call it is: any string. Each identity has a session, a
+            cache and cookies of its own. Without it, calls are of one identity that show the same credentials, so give
+            it where these are renewed: ``lambda: "service"``.
         sampling_handler: answers ``sampling/createMessage``: gets ``CreateMessageParams``, returns a
             ``CreateMessageResult`` or a dict.
         elicitation_handler: answers ``elicitation/create``: gets ``ElicitParams``, returns an ``ElicitResult`` or a
@@ -132,7 +138,8 @@ class MCPClient:
         progress_handler: gets the ``Progress`` of all calls.
         notification_handler: gets every other ``Notification``, and log messages too.
 
-    Handlers are plain functions; they run on worker threads and may call the client.
+    Handlers are plain functions; they run on worker threads and may call the client. They see the context variables of
+    the call that they belong to, or else of the one that opened the session.
 
     Raises:
         MCPUsageError: the server or an option makes no sense. Nothing is sent before the first call or ``connect()``.
@@ -148,6 +155,7 @@ class MCPClient:
         auth: Any = None,
         headers: Optional[Headers] = None,
         session: Optional[requests.Session] = None,
+        identity: Optional[Callable[[], str]] = None,
         sampling_handler: Optional[SamplingHandler] = None,
         elicitation_handler: Optional[ElicitationHandler] = None,
         roots: Optional[Roots] = None,
@@ -178,10 +186,11 @@ class MCPClient:
         # For how long the clock of a call may stand still: nobody else makes it.
         self._idle_timeout = None if settings.idle_timeout is None else _silence(settings.idle_timeout)
         self._input_timeout = settings.input_timeout if handlers.answers_anything else 0.0
+        self._callers = Callers(auth, headers, identity, sends_headers=isinstance(target, Remote))
         self._opener = Opener(auth, headers, session)
         # Nothing in there refers to the client: a client that is dropped can be collected.
         make_connection = functools.partial(Connection, target, settings, handlers, self._opener)
-        self._home = Home(make_connection, self._opener.after_fork)
+        self._home = Home(make_connection, self._opener.after_fork, settings)
         self._tools: Optional[Tools] = None
         live = {
             "session": session,
@@ -192,7 +201,7 @@ class MCPClient:
             "progress_handler": progress_handler,
             "notification_handler": notification_handler,
         }
-        self._made_of = server, {"auth": auth, "headers": headers}, live
+        self._made_of = server, {"auth": auth, "headers": headers, "identity": identity}, live
         weakref.finalize(self, self._home.collected).atexit = False
 
     # State
@@ -204,8 +213,8 @@ class MCPClient:
 
     @property
     def connected(self) -> bool:
-        """Whether a session is open. A call on a client that is not connected opens one."""
-        return self._home.connection.live is not None
+        """Whether a session is open, for the caller's identity, as all that follows. A call without one opens it."""
+        return self._connection().live is not None
 
     @property
     def server_info(self) -> Implementation:
@@ -227,23 +236,23 @@ class MCPClient:
     @property
     def protocol_version(self) -> Optional[str]:
         """The protocol revision that was agreed on; None before the first session."""
-        session = self._home.connection.last
+        session = self._connection().last
         return None if session is None or session.negotiated is None else session.negotiated.revision.version
 
     @property
     def transport(self) -> Optional[str]:
         """``"sse"``, ``"http"`` or ``"stdio"``; None before the first session."""
-        session = self._home.connection.last
+        session = self._connection().last
         return None if session is None else session.transport.name
 
     @property
     def session_id(self) -> Optional[str]:
         """What the server calls the session; None where it has no name. Treat it as a secret."""
-        session = self._home.connection.live
+        session = self._connection().live
         return None if session is None else session.transport.session_id
 
     def _negotiated(self) -> Negotiated:
-        session = self._home.connection.last
+        session = self._connection().last
         if session is None or session.negotiated is None:
             raise MCPClosedError("the client has not connected yet: use it in a with block, or call connect()")
         return session.negotiated
@@ -253,7 +262,7 @@ class MCPClient:
         """What the server listed and could not be read: left out of its tools, resources, resource templates and
         prompts when they were last listed.
         """
-        return self._home.connection.catalog.rejected
+        return self._connection().catalog.rejected
 
     @property
     def dropped(self) -> int:
@@ -264,7 +273,9 @@ class MCPClient:
 
     # Opening and closing
 
-    def connect(self: _C, timeout: Optional[float] = None) -> _C:
+    def connect(
+        self: _C, timeout: Optional[float] = None, *, headers: Optional[Headers] = None, auth: Any = None
+    ) -> _C:
         """Open the session now instead of with the first call.
 
         Harmless where one is open; after ``close()`` it opens the client again.
@@ -276,14 +287,16 @@ class MCPClient:
             MCPConnectionError: nothing answers there; the subclasses say more.
             MCPTimeoutError: not within ``timeout`` seconds.
         """
-        deadline = self._deadline(timeout)
-        self._home.reopened().session(deadline)
+        self._home.reopen()
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            connection.session(deadline)
         return self
 
     def close(self, timeout: Optional[float] = None) -> None:
-        """End the session. Calls under way raise ``MCPClosedError``. Idempotent; any thread, and from any place: a
-        handler, a signal handler, a finalizer. Where it interrupts a call of the same thread it returns within half a
-        second, and the rest is done meanwhile.
+        """End the session of each identity. Calls under way raise ``MCPClosedError``. Idempotent; any thread, and from
+        any place: a handler, a signal handler, a finalizer. Where it interrupts a call of the same thread it returns
+        within half a second, and the rest is done meanwhile.
 
         Parameters:
             timeout: seconds that it may take; None means ``close_timeout``.
@@ -306,9 +319,18 @@ class MCPClient:
 
     # Tools
 
-    def list_tools(self, timeout: Optional[float] = None) -> List[Tool]:
+    def list_tools(
+        self,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> List[Tool]:
         """All tools of the server, all pages (2025-11-25, Tools, Listing Tools)."""
-        return list_tools(self._home.connection, self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            return list_tools(connection, deadline, self._meta(meta))
 
     def call_tool(
         self,
@@ -318,6 +340,8 @@ class MCPClient:
         timeout: Optional[float] = None,
         idle_timeout: Optional[float] = None,
         on_progress: Optional[Callable[[Progress], object]] = None,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
         meta: Optional[Mapping[str, Any]] = None,
         raise_on_error: bool = True,
         retry: bool = False,
@@ -333,6 +357,7 @@ class MCPClient:
                 else the server sends for this call. None means the client's, ``math.inf`` any.
             on_progress: is called with each ``Progress``, on this thread. What it raises ends the call, and cancels the
                 tool.
+            headers, auth: of this call alone.
             meta: further ``_meta`` of the request.
             raise_on_error: False returns a result with ``is_error`` instead of raising.
             retry: the call may be sent again after a lost session or stream, although the tool may have run.
@@ -343,11 +368,15 @@ class MCPClient:
             MCPTimeoutError, MCPConnectionError, MCPProtocolError, MCPClosedError: there is no result; ``outcome`` says
             whether the tool may have run.
         """
-        seconds = self._timeout(timeout)
+        seconds = self._config.timeout if timeout is None else check_timeout(timeout)
         silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
         params = tool_params(name, arguments, meta, self._target.public)
-        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout)
-        return call_tool(self._home.connection, call, call.deadline())
+        connection, shown = self._whose(headers, auth)
+        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout, None, shown)
+        if shown is None:
+            return call_tool(connection, call, call.deadline())
+        with connection:
+            return call_tool(connection, call, call.deadline())
 
     def stream_tool(
         self,
@@ -357,6 +386,8 @@ class MCPClient:
         timeout: Optional[float] = None,
         idle_timeout: Optional[float] = None,
         on_progress: Optional[Callable[[Progress], object]] = None,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
         meta: Optional[Mapping[str, Any]] = None,
         raise_on_error: bool = True,
         retry: bool = False,
@@ -371,8 +402,9 @@ class MCPClient:
         params = tool_params(name, arguments, meta, self._target.public)
         seconds = self._timeout(timeout)
         silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
-        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout, self)
-        return ToolStream(self._home.connection, call)
+        connection, shown = self._whose(headers, auth)
+        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout, self, shown)
+        return ToolStream(connection, call)
 
     def submit(
         self,
@@ -382,21 +414,29 @@ class MCPClient:
         timeout: Optional[float] = None,
         idle_timeout: Optional[float] = None,
         on_progress: Optional[Callable[[Progress], object]] = None,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
         meta: Optional[Mapping[str, Any]] = None,
         raise_on_error: bool = True,
         retry: bool = False,
     ) -> ToolFuture:
-        """Call a tool in the background. Parameters as ``call_tool``; the timeout counts from when the call starts.
+        """Call a tool in the background, in a copy of this thread's context (contextvars). Parameters as ``call_tool``;
+        the timeout counts from when the call starts.
 
         Returns:
             A ``concurrent.futures.Future`` of the ``CallToolResult``; its ``cancel()`` stops the tool also while it
             runs.
         """
         params = tool_params(name, arguments, meta, self._target.public)
+        with needs_descriptors:
+            load("calls.futures")
+            from .calls.futures import Background
+
         seconds = self._timeout(timeout)
         silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
-        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout, self)
-        return self._background().submit_call(call)
+        connection, shown = self._whose(headers, auth)
+        call = ToolCall(params, seconds, on_progress, raise_on_error, retry, silence, self._input_timeout, self, shown)
+        return connection.companion(Background, lambda: Background(connection)).submit_call(call)
 
     def map(
         self,
@@ -407,6 +447,9 @@ class MCPClient:
         executor: Optional[concurrent.futures.Executor] = None,
         timeout: Optional[float] = None,
         idle_timeout: Optional[float] = None,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
         raise_on_error: bool = True,
         retry: bool = False,
     ) -> List[CallToolResult]:
@@ -417,6 +460,7 @@ class MCPClient:
             executor: where they run instead: your own ``ThreadPoolExecutor``; or a ``ProcessPoolExecutor`` or Dask's
                 ``get_executor()``, whose processes make clients of their own with the same settings.
             timeout, idle_timeout: seconds for each call, as in ``call_tool``.
+            headers, auth, meta: of each call.
 
         Returns:
             The results in the order of ``arguments``.
@@ -431,11 +475,14 @@ class MCPClient:
 
         server, seconds = self._target.public, self._timeout(timeout)
         silence = self._idle_timeout if idle_timeout is None else _silence(idle_timeout)
-        asked = [tool_params(name, item, None, server) for item in arguments]
+        asked = [tool_params(name, item, meta, server) for item in arguments]
+        connection, shown = self._whose(headers, auth)
         calls = [
-            ToolCall(params, seconds, None, raise_on_error, retry, silence, self._input_timeout) for params in asked
+            ToolCall(params, seconds, None, raise_on_error, retry, silence, self._input_timeout, None, shown)
+            for params in asked
         ]
-        return map_calls(self._home.connection, calls, max_workers, executor, self._recipe)
+        with connection:
+            return map_calls(connection, calls, max_workers, executor, self._recipe)
 
     def submit_task(
         self,
@@ -444,6 +491,8 @@ class MCPClient:
         *,
         ttl: Optional[float] = None,
         timeout: Optional[float] = None,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
         meta: Optional[Mapping[str, Any]] = None,
     ) -> TaskHandle:
         """Have the server work on a tool call while the caller does something else, if it offers that.
@@ -461,17 +510,21 @@ class MCPClient:
             load("calls.tasks")
             from .calls.tasks import submit_task
 
-        deadline = self._deadline(timeout)
         params = tool_params(name, arguments, meta, self._target.public)
-        return submit_task(self._home.connection, params, ttl, deadline, self)
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            return submit_task(connection, params, ttl, deadline, self)
 
-    def task(self, task_id: str, name: str = "task") -> TaskHandle:
+    def task(
+        self, task_id: str, name: str = "task", *, headers: Optional[Headers] = None, auth: Any = None
+    ) -> TaskHandle:
         """Find a task again by its id, for example in another process. ``name`` is what errors call it."""
         with needs_descriptors:
             load("calls.tasks")
             from .calls.tasks import TaskHandle
 
-        return TaskHandle(self._home.connection, name, task={"taskId": task_id, "status": "working"}, client=self)
+        connection, _ = self._whose(headers, auth)
+        return TaskHandle(connection, name, task={"taskId": task_id, "status": "working"}, client=self)
 
     @property
     def tools(self) -> Tools:
@@ -484,7 +537,7 @@ class MCPClient:
             self._tools = Tools(
                 self.list_tools,
                 lambda name, arguments: self.call_tool(name, arguments).data,
-                lambda: (self._home.connection.catalog, self._home.connection.catalog.changes),
+                self._tools_state,
             )
         return self._tools
 
@@ -495,6 +548,9 @@ class MCPClient:
         *,
         stream: bool = False,
         timeout: Optional[float] = None,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
     ) -> Any:
         """Call an operation of the service: a tool by its name, or ``"METHOD:/path"`` directly by HTTP.
 
@@ -515,47 +571,96 @@ class MCPClient:
 
         operation = parse_operation(name) if isinstance(name, str) else None
         if operation is None and stream:
-            return self.stream_tool(name, arguments, timeout=timeout)
+            return self.stream_tool(name, arguments, timeout=timeout, headers=headers, auth=auth, meta=meta)
         if operation is None:
-            return self.call_tool(name, arguments, timeout=timeout).data
-        direct = self._direct()
+            return self.call_tool(name, arguments, timeout=timeout, headers=headers, auth=auth, meta=meta).data
+        if meta is not None:
+            raise MCPUsageError("a direct HTTP call has no _meta; use headers=", outcome="not_sent")
+        if isinstance(self._target, Command):
+            raise MCPUsageError("a server that is started as a command has no HTTP paths", outcome="not_sent")
         given = checked_arguments(arguments, name, self._target.public)
-        return (direct.stream if stream else direct.call)(*operation, given, self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        direct = self._direct(connection, self._target.urls[0])
+        return (direct.stream if stream else direct.call)(*operation, given, deadline)
 
     # Resources, prompts, completion
 
-    def list_resources(self, timeout: Optional[float] = None) -> List[Resource]:
+    def list_resources(
+        self,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> List[Resource]:
         """All resources of the server, all pages (2025-11-25, Resources, Listing Resources)."""
         with needs_descriptors:
             from .protocol.types import Resource
 
-        return list_all(self._home.connection, "resources/list", "resources", Resource, self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            return list_all(connection, "resources/list", "resources", Resource, deadline, self._meta(meta))
 
-    def list_resource_templates(self, timeout: Optional[float] = None) -> List[ResourceTemplate]:
+    def list_resource_templates(
+        self,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> List[ResourceTemplate]:
         """All resource templates of the server, all pages (2025-11-25, Resources, Resource Templates)."""
         with needs_descriptors:
             from .protocol.types import ResourceTemplate
 
         method, field = "resources/templates/list", "resourceTemplates"
-        return list_all(self._home.connection, method, field, ResourceTemplate, self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            return list_all(connection, method, field, ResourceTemplate, deadline, self._meta(meta))
 
-    def list_prompts(self, timeout: Optional[float] = None) -> List[Prompt]:
+    def list_prompts(
+        self,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> List[Prompt]:
         """All prompts of the server, all pages (2025-11-25, Prompts, Listing Prompts)."""
         with needs_descriptors:
             from .protocol.types import Prompt
 
-        return list_all(self._home.connection, "prompts/list", "prompts", Prompt, self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            return list_all(connection, "prompts/list", "prompts", Prompt, deadline, self._meta(meta))
 
-    def read_resource(self, uri: str, timeout: Optional[float] = None) -> ReadResourceResult:
+    def read_resource(
+        self,
+        uri: str,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> ReadResourceResult:
         """Read a resource (2025-11-25, Resources, Reading Resources)."""
         with needs_descriptors:
             from .protocol.types import ReadResourceResult
 
-        params = {"uri": str(uri)}
-        return ask(self._home.connection, "resources/read", params, ReadResourceResult, self._deadline(timeout))
+        params = self._with_meta({"uri": str(uri)}, meta)
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            return ask(connection, "resources/read", params, ReadResourceResult, deadline)
 
     def get_prompt(
-        self, name: str, arguments: Optional[Mapping[str, Any]] = None, timeout: Optional[float] = None
+        self,
+        name: str,
+        arguments: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
     ) -> GetPromptResult:
         """Get a prompt, filled in (2025-11-25, Prompts, Getting a Prompt).
 
@@ -567,7 +672,9 @@ class MCPClient:
         params: Dict[str, Any] = {"name": name}
         if arguments is not None:
             params["arguments"] = prompt_arguments(checked_arguments(arguments, name, self._target.public))
-        prompt = ask(self._home.connection, "prompts/get", params, GetPromptResult, self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            prompt = ask(connection, "prompts/get", self._with_meta(params, meta), GetPromptResult, deadline)
         warn_of_malformed([message.content for message in prompt.messages], f"the prompt {name!r}")
         return prompt
 
@@ -578,6 +685,10 @@ class MCPClient:
         value: str,
         context: Optional[Mapping[str, str]] = None,
         timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
     ) -> CompleteResult:
         """Ask for completions of an argument (2025-11-25, Completion).
 
@@ -593,22 +704,52 @@ class MCPClient:
         params: Dict[str, Any] = {"ref": reference(ref), "argument": {"name": name, "value": value}}
         if context is not None:
             params["context"] = {"arguments": dict(context)}
-        return ask(self._home.connection, "completion/complete", params, CompleteResult, self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            return ask(connection, "completion/complete", self._with_meta(params, meta), CompleteResult, deadline)
 
-    def subscribe_resource(self, uri: str, timeout: Optional[float] = None) -> None:
+    def subscribe_resource(
+        self,
+        uri: str,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         """Be told when a resource changes, by the ``notification_handler`` and ``listen()``.
 
         A new session subscribes again by itself.
 
         Source: 2025-11-25, Resources, Subscriptions; 2026-07-28, Subscriptions.
         """
-        self._subscriptions().add([str(uri)], (), self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            self._subscriptions(connection).add([str(uri)], (), deadline, self._meta(meta))
 
-    def unsubscribe_resource(self, uri: str, timeout: Optional[float] = None) -> None:
+    def unsubscribe_resource(
+        self,
+        uri: str,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         """Take one ``subscribe_resource`` back; the last one ends the subscription."""
-        self._subscriptions().remove([str(uri)], (), self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            self._subscriptions(connection).remove([str(uri)], (), deadline, self._meta(meta))
 
-    def set_logging_level(self, level: str, timeout: Optional[float] = None) -> None:
+    def set_logging_level(
+        self,
+        level: str,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         """Choose which log messages the server sends: from ``level`` up. A new session is told again by itself.
 
         Parameters:
@@ -621,10 +762,12 @@ class MCPClient:
             raise MCPUsageError(
                 f"{level!r} is not a log level; there are {levels}", method="logging/setLevel", outcome="not_sent"
             )
-        connection, deadline = self._home.connection, self._deadline(timeout)
-        if connection.session(deadline).is_stateful:
-            Operation(connection, deadline, READ_ONLY).result("logging/setLevel", {"level": level})
-        connection.log_level = level
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            if connection.session(deadline).is_stateful:
+                params = self._with_meta({"level": level}, meta)
+                Operation(connection, deadline, READ_ONLY).result("logging/setLevel", params)
+            connection.log_level = level
 
     def listen(
         self,
@@ -634,6 +777,9 @@ class MCPClient:
         resources: Union[bool, str, Iterable[str]] = (),
         resource_list: bool = False,
         timeout: Optional[float] = None,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
     ) -> ChangeStream:
         """Listen for changes: an iterator of ``Notification`` that goes on until it is closed.
 
@@ -653,18 +799,34 @@ class MCPClient:
 
         chosen = {"tools": tools, "prompts": prompts, "resources": resource_list or resources is True}
         kinds = [kind for kind, wanted in chosen.items() if wanted]
-        return ChangeStream(self._subscriptions(), kinds, uris_of(resources), self._deadline(timeout))
+        connection, deadline = self._begin(timeout, headers, auth)
+        return ChangeStream(self._subscriptions(connection), kinds, uris_of(resources), deadline, self._meta(meta))
 
     # Anything else
 
-    def ping(self, timeout: Optional[float] = None) -> None:
+    def ping(
+        self,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         """Ask the server whether it is there (2025-11-25, Ping; since 2026-07-28 by Discovery)."""
-        connection, deadline = self._home.connection, self._deadline(timeout)
-        method = "ping" if connection.session(deadline).is_stateful else "server/discover"
-        Operation(connection, deadline, READ_ONLY).result(method, None)
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            method = "ping" if connection.session(deadline).is_stateful else "server/discover"
+            Operation(connection, deadline, READ_ONLY).result(method, self._with_meta(None, meta))
 
     def request(
-        self, method: str, params: Optional[Mapping[str, Any]] = None, timeout: Optional[float] = None
+        self,
+        method: str,
+        params: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
     ) -> Dict[str, Any]:
         """Send any request, for what has no method of its own.
 
@@ -677,30 +839,78 @@ class MCPClient:
         """
         repeatable = checked_method(method, "request") in _REPEATABLE
         given = None if params is None else checked_arguments(params, method, self._target.public)
-        operation = Operation(self._home.connection, self._deadline(timeout), Options(repeatable=repeatable))
-        return operation.result(method, given)
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            operation = Operation(connection, deadline, Options(repeatable=repeatable))
+            return operation.result(method, self._with_meta(given, meta))
 
-    def notify(self, method: str, params: Optional[Mapping[str, Any]] = None, timeout: Optional[float] = None) -> None:
+    def notify(
+        self,
+        method: str,
+        params: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+        *,
+        headers: Optional[Headers] = None,
+        auth: Any = None,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         """Send any notification, and wait until the server has accepted it."""
         checked_method(method, "notification")
         given = None if params is None else checked_arguments(params, method, self._target.public)
-        deadline = self._deadline(timeout)
-        self._home.connection.session(deadline).tell(method, given, deadline)
+        connection, deadline = self._begin(timeout, headers, auth)
+        with connection:
+            connection.session(deadline).tell(method, self._with_meta(given, meta), deadline)
 
     # What these share
+
+    def _begin(
+        self, timeout: Optional[float], headers: Optional[Headers] = None, auth: Any = None
+    ) -> Tuple[Connection, Deadline]:
+        """The connection of the caller's identity, and the deadline of one call.
+
+        Parameters:
+            headers, auth: of this call alone.
+        """
+        seconds = self._timeout(timeout)
+        connection, shown = self._whose(headers, auth)
+        return connection, deadline_of(seconds, self._input_timeout, shown)
 
     def _timeout(self, timeout: Optional[float]) -> float:
         return self._config.timeout if timeout is None else check_timeout(timeout)
 
-    def _deadline(self, timeout: Optional[float]) -> Deadline:
-        return deadline_of(self._timeout(timeout), self._input_timeout)
+    def _whose(self, headers: Optional[Headers], auth: Any) -> Tuple[Connection, Optional[Credentials]]:
+        """The connection of the caller's identity, and what the call shows, which may be nothing of its own."""
+        if self._callers.are_one and headers is None and auth is None:
+            return self._home.connection, None
+        shown = self._callers.ask(headers, auth)
+        return self._home.identities.of(shown), shown
 
-    def _subscriptions(self) -> Subscriptions:
+    def _connection(self) -> Connection:
+        """The connection of the caller's identity, to look at."""
+        if self._callers.are_one:
+            return self._home.connection
+        return self._home.identities.find(self._callers.ask().identity)
+
+    def _meta(self, meta: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
+        return None if meta is None else checked_arguments(meta, "_meta", self._target.public)
+
+    def _with_meta(self, params: Optional[Mapping[str, Any]], meta: Optional[Mapping[str, Any]]) -> Any:
+        """``params`` with further ``_meta``."""
+        if meta is None:
+            return params
+        own = (params or {}).get("_meta") or {}
+        return {**(params or {}), "_meta": {**own, **checked_arguments(meta, "_meta", self._target.public)}}
+
+    def _tools_state(self) -> object:
+        catalog = self._connection().catalog
+        return catalog, catalog.changes
+
+    def _subscriptions(self, connection: Connection) -> Subscriptions:
         with needs_descriptors:
             load("session.subscriptions")
             from .session.subscriptions import Subscriptions
 
-        return Subscriptions.of(self._home.connection)
+        return Subscriptions.of(connection)
 
     @property
     def _recipe(self) -> Recipe:
@@ -714,28 +924,17 @@ class MCPClient:
         kept_here = [name for name, value in {**shown, **live}.items() if value is not None and name not in options]
         return Recipe(MCPClient, server, self._config, options, tuple(kept_here))
 
-    def _background(self) -> Background:
-        with needs_descriptors:
-            load("calls.futures")
-            from .calls.futures import Background
-
-        connection = self._home.connection
-        return connection.companion(Background, lambda: Background(connection))
-
-    def _direct(self) -> DirectHTTP:
-        if isinstance(self._target, Command):
-            raise MCPUsageError("a server that is started as a command has no HTTP paths", outcome="not_sent")
+    def _direct(self, connection: Connection, url: str) -> DirectHTTP:
         with needs_descriptors:
             load("calls.direct_http")
             from .calls.direct_http import DirectHTTP
 
-        connection, url = self._home.connection, self._target.urls[0]
         limit = self._config.max_message_bytes
         return connection.companion(DirectHTTP, lambda: DirectHTTP(self._opener.http(connection, url), url, limit))
 
     def __repr__(self) -> str:
-        connection = self._home.connection
-        state = "closed" if connection.closed else "connected" if connection.live is not None else "not connected"
+        identities = self._home.identities
+        state = "closed" if identities.closed else "connected" if identities.are_live else "not connected"
         return f"<MCPClient {self._target.public}, {state}>"
 
     def __reduce__(self) -> Tuple[Any, ...]:

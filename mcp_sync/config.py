@@ -7,22 +7,17 @@ Runs on: any thread; a config never changes after it was made.
 from __future__ import annotations
 
 import math
-import re
 from typing import Any, Dict, Iterator, Literal, Mapping, Optional, Tuple, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ._version import __version__
 from .errors import MCPUsageError
+from .protocol.headers import check_header
 from .protocol.revisions import REVISIONS
 from .protocol.urls import public_url
 
 __all__ = ["MCPClientConfig", "make_config"]
-
-# RFC 9110, section 5.1: a field name is a token.
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-# What http.client can send.
-_HEADER_VALUE = re.compile("[^\r\n\0\u0100-\U0010ffff]*\\Z")
 
 
 class MCPClientConfig(BaseModel):
@@ -62,6 +57,9 @@ class MCPClientConfig(BaseModel):
         cert: as in requests.
         trust_env: whether proxies, CA bundle and netrc of the environment are used.
         extensions: settings of extensions that this program supports, by identifier; declared to the server.
+        max_identities: how many identities may have a session at once; beyond that, the one that is idle longest is
+            ended. See ``identity=`` of ``MCPClient``.
+        identity_idle: seconds without a call until an identity's session is ended; ``math.inf`` keeps it.
         cache: whether results are kept as long as the server says that they stay fresh (2026-07-28, Caching).
         log_level: the level that is asked of the server after each connect, such as ``"info"``; None leaves it alone.
         env: further environment variables of a stdio server.
@@ -95,13 +93,22 @@ class MCPClientConfig(BaseModel):
     cert: Optional[Union[str, Tuple[str, str]]] = None
     trust_env: bool = True
     extensions: Dict[str, Any] = Field(default_factory=dict)
+    max_identities: int = Field(100, ge=1)
+    identity_idle: float = Field(float("inf"), gt=0)
     cache: bool = True
     log_level: Optional[str] = None
     env: Dict[str, str] = Field(default_factory=dict)
     cwd: Optional[str] = None
 
     @field_validator(
-        "timeout", "idle_timeout", "input_timeout", "connect_timeout", "close_timeout", "retry_delay", "ping_interval"
+        "timeout",
+        "idle_timeout",
+        "input_timeout",
+        "connect_timeout",
+        "close_timeout",
+        "retry_delay",
+        "ping_interval",
+        "identity_idle",
     )
     @classmethod
     def _is_a_duration(cls, value: Optional[float]) -> Optional[float]:
@@ -149,14 +156,6 @@ class MCPClientConfig(BaseModel):
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())
-
-
-def check_header(name: object, value: object) -> None:
-    """Raise ValueError unless this is a header that can be sent as it stands (RFC 9110, section 5)."""
-    if not isinstance(name, str) or not _HEADER_NAME.match(name):
-        raise ValueError(f"{name!r} is not a header name")
-    if not isinstance(value, str) or not _HEADER_VALUE.match(value):
-        raise ValueError(f"the value of the header {name} must be a string of Latin-1, without line breaks")
 
 
 def make_config(config: Optional[MCPClientConfig], options: Mapping[str, Any]) -> MCPClientConfig:

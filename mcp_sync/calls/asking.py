@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple
 
 from ..concurrency.call_clock import CallDeadline
 from ..concurrency.deadline import Deadline
+from ..credentials import Credentials
 from ..errors import MCPUsageError
 from ..escape import excerpt
 from ..session.connection import Connection
@@ -48,6 +49,7 @@ class ToolCall(NamedTuple):
         idle_timeout: seconds between two signs of life, at most; None for any.
         input_timeout: seconds for which the clock may stand still in all, while handlers answer.
         client: is kept where the caller waits with something else, for one that is dropped is closed.
+        credentials: what the call shows, where it is made later than it was asked for.
     """
 
     params: Dict[str, Any]
@@ -58,12 +60,18 @@ class ToolCall(NamedTuple):
     idle_timeout: Optional[float] = None
     input_timeout: float = 0.0
     client: object = None
+    credentials: Optional[Credentials] = None
 
     def deadline(self) -> Deadline:
         """The deadline of the call if it begins now."""
         if not self.input_timeout and self.idle_timeout is None:
-            return Deadline(self.timeout)
-        return CallDeadline(self.timeout, self.input_timeout, self.idle_timeout)
+            return Deadline(self.timeout, self.credentials)
+        return CallDeadline(self.timeout, self.input_timeout, self.idle_timeout, self.credentials)
+
+    def to_travel(self) -> ToolCall:
+        """The call as another process can have it, where nothing renews what it shows."""
+        shown = self.credentials
+        return self if shown is None else self._replace(credentials=shown._replace(renew=None))
 
     @property
     def name(self) -> str:

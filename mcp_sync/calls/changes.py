@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 from types import TracebackType
-from typing import TYPE_CHECKING, Deque, Iterable, Iterator, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Deque, Iterable, Iterator, Mapping, Optional, Tuple, Type
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Condition
@@ -41,10 +41,16 @@ class ChangeStream:
         kinds: the lists whose changes to pass on.
         uris: the resources whose updates to pass on.
         deadline: bounds the subscriptions.
+        meta: further ``_meta`` of their requests.
     """
 
     def __init__(
-        self, subscriptions: Subscriptions, kinds: Iterable[str], uris: Iterable[str], deadline: Deadline
+        self,
+        subscriptions: Subscriptions,
+        kinds: Iterable[str],
+        uris: Iterable[str],
+        deadline: Deadline,
+        meta: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self._subscriptions = subscriptions
         self._connection = subscriptions.connection
@@ -60,14 +66,16 @@ class ChangeStream:
         self._error: Optional[MCPClientError] = None
         self._closed = False
         self.dropped = 0
+        # In use until the end: who listens is not idle.
+        self._connection.__enter__()
         self._connection.listeners.add(self)
         subscribed = False
         try:
-            subscriptions.add(self._uris, self._kinds, deadline)
+            subscriptions.add(self._uris, self._kinds, deadline, meta)
             subscribed = True
         finally:
             if not subscribed:
-                self._connection.listeners.remove(self)
+                self._leave()
 
     def notified(self, message: Message) -> None:
         """Take a notification if it is one of ours."""
@@ -179,11 +187,16 @@ class ChangeStream:
             self._take_back()
 
     def _take_back(self) -> None:
-        self._connection.listeners.remove(self)
         try:
             self._subscriptions.remove(self._uris, self._kinds, Deadline(self._connection.config.timeout))
         except MCPClientError as exc:
             _log.debug("a subscription could not be taken back: %s", exc)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._connection.listeners.remove(self)
+        self._connection.__exit__(None, None, None)
 
     def _end(self) -> bool:
         """Wake whoever waits; nothing comes any more. Returns whether this was the first time."""

@@ -138,6 +138,12 @@ def _after_fork_in_child() -> None:
 in_child(_after_fork_in_child)
 
 
+def make_call(connection: Connection, call: ToolCall, started: Callable[[PendingRequest], None]) -> CallToolResult:
+    """Make ``call`` now, whose deadline begins now."""
+    with connection:
+        return call_tool(connection, call, call.deadline(), started)
+
+
 class Background:
     """The threads that a client's ``submit`` runs on.
 
@@ -155,7 +161,7 @@ class Background:
 
     def submit_call(self, call: ToolCall) -> ToolFuture:
         """Call a tool. Its timeout counts from when the call starts."""
-        return self.submit(lambda started: call_tool(self._connection, call, call.deadline(), started))
+        return self.submit(lambda started: make_call(self._connection, call, started))
 
     def submit(self, work: Callable[[Callable[[PendingRequest], None]], Any]) -> ToolFuture:
         """Run ``work``, which is given where to report each call it makes.

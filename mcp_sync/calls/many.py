@@ -30,8 +30,8 @@ from ..concurrency.workers import Workers
 from ..errors import MCPClientError, MCPConnectionError, MCPUsageError
 from ..escape import excerpt
 from ..session.connection import Connection
-from .asking import ToolCall, call_tool
-from .futures import ToolFuture
+from .asking import ToolCall
+from .futures import ToolFuture, make_call
 
 if TYPE_CHECKING:
     from ..protocol.types import CallToolResult
@@ -194,7 +194,7 @@ class _Map:
 
     def _make_call(self, future: ToolFuture, call: ToolCall) -> None:
         if not self._over:
-            future.run(lambda: call_tool(self._connection, call, call.deadline(), future.follow))
+            future.run(lambda: make_call(self._connection, call, future.follow))
 
     def _cancel(self) -> None:
         for take_back in self._take_back:
@@ -229,7 +229,7 @@ class _Others:
         _on_their_way[number] = work
         error: MCPClientError
         try:
-            theirs = self._executor.submit(_perform, _Job(_process, number, self._recipe, call))
+            theirs = self._executor.submit(_perform, _Job(_process, number, self._recipe, call.to_travel()))
             theirs.add_done_callback(functools.partial(_take, future))
             return theirs.cancel
         except Exception as exc:  # noqa: BLE001  # an executor's own
@@ -285,11 +285,13 @@ def _perform(job: _Job) -> Optional[CallToolResult]:
             work()
         return None
     job.recipe.check()
-    params, call = job.call.params, job.call
+    params, call, shown = job.call.params, job.call, job.call.credentials
     try:
         result: CallToolResult = _client_for(job.recipe).call_tool(
             params["name"],
             params["arguments"],
+            headers=None if shown is None else shown.headers,
+            auth=None if shown is None else shown.auth or None,  # none beside an Authorization header
             meta=params.get("_meta"),
             timeout=call.timeout,
             idle_timeout=call.idle_timeout,

@@ -12,7 +12,6 @@ from typing import Any, Callable, Dict, Generator, Iterator, List, Mapping, Name
 
 from ..concurrency.call_clock import CallDeadline
 from ..concurrency.deadline import Deadline
-from ..concurrency.log import Log
 from ..errors import (
     HTTPStatusError,
     MCPClientError,
@@ -32,11 +31,10 @@ from ..session.pending import PendingRequest, ask_soon
 from ..session.session import Session
 from ..session.waiter import Waiter
 from .inputs import give
-from .reading import read
+from .reading import read, with_known_cursor
 
 __all__ = ["READ_ONLY", "Operation", "Options", "fresh", "list_all", "list_tools"]
 
-_log = Log(__name__)
 
 _T = TypeVar("_T")
 
@@ -342,20 +340,28 @@ def fresh(connection: Connection, operation: Operation, method: str, params: Opt
     return result
 
 
-def list_all(connection: Connection, method: str, field: str, model: Type[_T], deadline: Deadline) -> List[_T]:
+def list_all(
+    connection: Connection,
+    method: str,
+    field: str,
+    model: Type[_T],
+    deadline: Deadline,
+    meta: Optional[Mapping[str, Any]] = None,
+) -> List[_T]:
     """All items of a list, all pages, as models. One that is malformed is left out, and the catalog keeps it.
 
     Parameters:
         field: the key of the items in each result.
+        meta: further ``_meta`` of each request.
     """
     cache = connection.cache
     try:
-        items = _pages(connection, method, field, deadline)
+        items = _pages(connection, method, field, deadline, meta)
     except MCPServerError:
         # The cursor of a page that was kept may lead nowhere any more (2026-07-28, Caching, Pagination).
         if cache is None or not cache.forget(method):
             raise
-        items = _pages(connection, method, field, deadline)
+        items = _pages(connection, method, field, deadline, meta)
     found: List[_T] = []
     rejected: List[RejectedItem] = []
     for index, item in enumerate(items):
@@ -369,9 +375,11 @@ def list_all(connection: Connection, method: str, field: str, model: Type[_T], d
     return found
 
 
-def _pages(connection: Connection, method: str, field: str, deadline: Deadline) -> List[Any]:
+def _pages(
+    connection: Connection, method: str, field: str, deadline: Deadline, meta: Optional[Mapping[str, Any]]
+) -> List[Any]:
     operation = Operation(connection, deadline, READ_ONLY)
-    pages = list_pages(method, field)
+    pages = list_pages(method, field, meta)
     items: List[Any] = []
     account = connection.pools.budget.account(1.0)
     try:
@@ -385,7 +393,7 @@ def _pages(connection: Connection, method: str, field: str, deadline: Deadline) 
                     method=method,
                     outcome="unknown",
                 )
-            ask = pages.send(_with_known_cursor(page, method, connection))
+            ask = pages.send(with_known_cursor(page, method, connection))
     except StopIteration as done:
         items = done.value
     finally:
@@ -393,22 +401,11 @@ def _pages(connection: Connection, method: str, field: str, deadline: Deadline) 
     return items
 
 
-def _with_known_cursor(result: Dict[str, Any], method: str, connection: Connection) -> Dict[str, Any]:
-    """A page whose cursor means what it says: up to 2025-11-25 servers send an empty one for none."""
-    cursor, session = result.get("nextCursor"), connection.last
-    if cursor == "" and session is not None and session.is_stateful:
-        return {**result, "nextCursor": None}
-    if cursor is not None and not isinstance(cursor, str):
-        kind = type(cursor).__name__
-        _log.warning("the server's answer to %s has a %s as nextCursor, which should be a string", method, kind)
-    return result
-
-
-def list_tools(connection: Connection, deadline: Deadline) -> List[Any]:
+def list_tools(connection: Connection, deadline: Deadline, meta: Optional[Mapping[str, Any]] = None) -> List[Any]:
     """All tools of the server that can be used; the catalog learns of them."""
     from ..protocol.types import Tool
 
-    tools = list_all(connection, "tools/list", "tools", Tool, deadline)
+    tools = list_all(connection, "tools/list", "tools", Tool, deadline, meta)
     session = connection.session(deadline)
     mirrors = not session.is_stateful and session.transport.has_headers
     return connection.catalog.learn(tools, mirrors=mirrors, look=deadline.check)

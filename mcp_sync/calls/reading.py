@@ -17,7 +17,7 @@ from ..session.connection import Connection
 if TYPE_CHECKING:
     from ..protocol.types import CallToolResult
 
-__all__ = ["read", "read_tool_result", "warn_of_malformed"]
+__all__ = ["read", "read_tool_result", "warn_of_malformed", "with_known_cursor"]
 
 _log = Log(__name__)
 
@@ -147,3 +147,14 @@ def read_tool_result(result: Dict[str, Any], name: str, connection: Connection, 
             server=connection.target.public,
         )
     return model
+
+
+def with_known_cursor(result: Dict[str, Any], method: str, connection: Connection) -> Dict[str, Any]:
+    """A page whose cursor means what it says: up to 2025-11-25 servers send an empty one for none."""
+    cursor, session = result.get("nextCursor"), connection.last
+    if cursor == "" and session is not None and session.is_stateful:
+        return {**result, "nextCursor": None}
+    if cursor is not None and not isinstance(cursor, str):
+        kind = type(cursor).__name__
+        _log.warning("the server's answer to %s has a %s as nextCursor, which should be a string", method, kind)
+    return result

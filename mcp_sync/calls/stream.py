@@ -5,6 +5,7 @@ Runs on: the thread that iterates; ``cancel`` on any.
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Type, Union
 
@@ -99,13 +100,12 @@ class ToolStream:
 
         notice()  # of a fork since the stream was made
         call = self._call
-        deadline = call.deadline()
         if self._cancelled:
             raise MCPCancelledError("the call was cancelled before it was sent", outcome="not_sent")
-        operation = Operation(self._connection, deadline, call.options(self._connection, "all"), self._started)
+        operation = Operation(self._connection, call.deadline(), call.options(self._connection, "all"), self._started)
         steps = operation.steps("tools/call", call.params)
         result: Dict[str, Any] = {}
-        try:
+        with self._connection, contextlib.closing(steps):  # closing it before its end cancels the call
             for step in steps:
                 if isinstance(step, dict):
                     result = step
@@ -117,8 +117,6 @@ class ToolStream:
                         call.on_progress(event)
                     yield event
                 step.clear()  # before the next comes
-        finally:
-            steps.close()  # closing it before its end cancels the call
         self._result = read_tool_result(result, call.name, self._connection, call.raise_on_error)
         yield self._result
 

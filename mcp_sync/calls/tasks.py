@@ -63,8 +63,9 @@ class TaskHandle:
 
         if self.task_id is None:
             return None
-        operation = Operation(self._connection, self._deadline(timeout), READ_ONLY)
-        answer = operation.first_result("tasks/get", {"taskId": self.task_id})
+        with self._connection:
+            operation = Operation(self._connection, self._deadline(timeout), READ_ONLY)
+            answer = operation.first_result("tasks/get", {"taskId": self.task_id})
         return read(GetTaskResult, answer, "tasks/get", self._connection)
 
     def result(self, timeout: Optional[float] = None, *, raise_on_error: bool = True) -> CallToolResult:
@@ -78,9 +79,10 @@ class TaskHandle:
         if result is None:
             deadline = self._deadline(timeout)
             operation = Operation(self._connection, deadline, Options(repeatable=True, cancels_tasks=False))
-            for step in operation.follow(self._to_its_end(deadline)):
-                if isinstance(step, dict):
-                    result = step
+            with self._connection:
+                for step in operation.follow(self._to_its_end(deadline)):
+                    if isinstance(step, dict):
+                        result = step
             self._result = result
         return read_tool_result(result or {}, self._name, self._connection, raise_on_error)
 
@@ -91,8 +93,9 @@ class TaskHandle:
     def cancel(self, timeout: Optional[float] = None) -> None:
         """Ask the server to stop the task; it need not."""
         if self.task_id is not None and self._result is None:
-            operation = Operation(self._connection, self._deadline(timeout))
-            operation.first_result("tasks/cancel", {"taskId": self.task_id})
+            with self._connection:
+                operation = Operation(self._connection, self._deadline(timeout))
+                operation.first_result("tasks/cancel", {"taskId": self.task_id})
 
     def __repr__(self) -> str:
         return one_line(f"<TaskHandle {self._name!r}, {self.task_id or 'answered'}>")

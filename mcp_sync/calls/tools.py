@@ -124,7 +124,10 @@ class Tools:
 
     def __repr__(self) -> str:
         table = self._table
-        return "<tools, not listed yet>" if table is None else one_line(f"<tools {', '.join(sorted(table[1]))}>")
+        # The list that another identity was given is not for this caller.
+        if table is None or table[0] != self._state():
+            return "<tools, not listed yet>"
+        return one_line(f"<tools {', '.join(sorted(table[1]))}>")
 
 
 def _attribute(name: str) -> str:

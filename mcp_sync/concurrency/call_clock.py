@@ -105,6 +105,6 @@ class CallDeadline(Deadline):
         return "idle_timeout=" if self.at < self._end else super().setting
 
 
-def deadline_of(timeout: float, input_timeout: float) -> Deadline:
+def deadline_of(timeout: float, input_timeout: float, *more: Any) -> Deadline:
     """The deadline of an operation, which moves only where there is a reason; parameters as ``CallDeadline``."""
-    return CallDeadline(timeout, input_timeout, None) if input_timeout else Deadline(timeout)
+    return CallDeadline(timeout, input_timeout, None, *more) if input_timeout else Deadline(timeout, *more)

@@ -1,4 +1,5 @@
-"""Deadline: one time limit for all waits of an operation, made once and passed down.
+"""Deadline: one time limit for all waits of an operation, made once and passed down to each of its requests, with what
+the operation's caller shows to the server.
 
 Runs on: any thread; a deadline never changes after it was made.
 """
@@ -8,10 +9,13 @@ from __future__ import annotations
 import math
 import random
 import threading
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ..errors import MCPTimeoutError, MCPUsageError
 from .clock import monotonic
+
+if TYPE_CHECKING:
+    from ..credentials import Credentials
 
 __all__ = ["Deadline", "check_timeout", "jittered"]
 
@@ -37,15 +41,18 @@ class Deadline:
 
     Parameters:
         timeout: seconds from now; ``math.inf`` never comes.
+        credentials: what the operation's requests show beside what the client always shows; None where nobody calls, or
+            all callers are alike.
     """
 
-    __slots__ = ("at", "start", "timeout")
+    __slots__ = ("at", "credentials", "start", "timeout")
 
     # Whether it is a ``CallDeadline``.
     moves = False
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, credentials: Optional[Credentials] = None) -> None:
         self.timeout = timeout
+        self.credentials = credentials
         self.start = monotonic()
         self.at = self.start + timeout
 
@@ -97,7 +104,7 @@ class Deadline:
         """A deadline ``seconds`` from now, or this one, whichever comes first."""
         if seconds is None or monotonic() + seconds >= self.at:
             return self
-        return Deadline(seconds)
+        return Deadline(seconds, self.credentials)
 
     def __repr__(self) -> str:
         return f"Deadline({self.timeout:g} s, {self.at - monotonic():.3f} s left)"

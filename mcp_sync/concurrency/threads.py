@@ -1,14 +1,26 @@
-"""Starting a thread, and waiting for its end.
+"""Starting a thread, in the context of the thread that starts it, and waiting for its end.
 
 Runs on: any thread.
 """
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import sys
 import threading
+from typing import Callable, TypeVar
 
-__all__ = ["join", "start"]
+__all__ = ["in_context", "join", "start"]
+
+_T = TypeVar("_T")
+
+
+def in_context(function: Callable[[], _T]) -> Callable[[], _T]:
+    """``function``, to be run in a copy of the context of now: the user's code that it calls sees the context variables
+    of the caller for whom it runs.
+    """
+    return functools.partial(contextvars.copy_context().run, function)
 
 
 def start(thread: threading.Thread) -> None:

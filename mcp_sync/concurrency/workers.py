@@ -15,7 +15,7 @@ from typing import Callable, Deque, Optional, Set, Tuple
 from .budget import Budget
 from .events import Condition, Event
 from .log import Log
-from .threads import start
+from .threads import in_context, start
 
 __all__ = ["Workers"]
 
@@ -55,10 +55,13 @@ class Workers:
         self.dropped = 0
 
     def submit(self, job: Job, size: int = 0) -> bool:
-        """Have ``job`` run soon. Returns False where it will not: the backlog is full, or the pool is closed.
+        """Have ``job`` run soon, in a copy of this thread's context.
 
         Parameters:
             size: how many bytes it holds.
+
+        Returns:
+            False where it will not: the backlog is full, or the pool is closed.
         """
         dropped = self.dropped
         is_taken = self._submit(job, size)
@@ -76,7 +79,7 @@ class Workers:
                 if not self._drop_oldest or not self._jobs:
                     return False
                 self._account.give_back(self._jobs.popleft()[1])
-            self._jobs.append((job, size))
+            self._jobs.append((in_context(job), size))
             if self._idle >= len(self._jobs) or not self._may_have_another():
                 self._condition.notify()
                 return True

@@ -21,6 +21,7 @@ from ..concurrency.deadline import Deadline
 from ..concurrency.forks import in_child
 from ..concurrency.log import Log
 from ..concurrency.undisturbed import load
+from ..credentials import EVERYBODY, NO_AUTH, gives_credentials, names
 from ..errors import (
     AuthorizationError,
     HTTPStatusError,
@@ -41,7 +42,8 @@ from .handshake import NO_STREAMABLE_HTTP, agree_without_handshake, handshake
 if TYPE_CHECKING:
     import requests
 
-    from ..transports.http.sender import Headers, Sender
+    from ..credentials import Headers
+    from ..transports.http.sender import Sender
 
 __all__ = ["Opener"]
 
@@ -100,9 +102,21 @@ class Opener:
     def http(self, connection: Connection, url: str) -> Sender:
         """What sends requests to ``url``."""
         _import_transport("http.sender")
+        from ..transports.http.credentials import Cookies, Means
+        from ..transports.http.pools import Adapter
         from ..transports.http.sender import Sender
 
-        return Sender(connection.config, url, self._auth, self._headers, self._session)
+        session, auth, cookies = self._session, self._auth, connection.companion(Cookies, Cookies)
+        adapter = connection.common.companions.get(Adapter, Adapter) if session is None else None
+        if session is not None and connection.identity != EVERYBODY:
+            session = cookies.beside(session)
+        shown = connection.credentials
+        if gives_credentials(auth) or (auth is None and shown is not None and names(shown.headers, "authorization")):
+            auth = NO_AUTH
+        # What a function gives comes with each call.
+        headers = None if callable(self._headers) else self._headers
+        means = Means(adapter, cookies, None if connection.identity == EVERYBODY else connection.latest_credentials)
+        return Sender(connection.config, url, auth, headers, session, means)
 
     def __call__(self, connection: Connection, deadline: Deadline) -> Session:
         """Open a session.

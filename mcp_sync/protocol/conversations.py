@@ -157,11 +157,14 @@ def mutual(offered: object, version: Optional[str]) -> Optional[Revision]:
     return next((row for row in reversed(wanted) if isinstance(offered, list) and row.version in offered), None)
 
 
-def list_pages(method: str, field: str) -> Generator[Ask, Dict[str, Any], List[Any]]:
+def list_pages(
+    method: str, field: str, meta: Optional[Mapping[str, Any]] = None
+) -> Generator[Ask, Dict[str, Any], List[Any]]:
     """All items of a list, page by page (2025-11-25, Pagination).
 
     Parameters:
         field: the key of the items in each result.
+        meta: further ``_meta`` of each request.
 
     Raises:
         MCPProtocolError: a cursor comes back, or there is no end to the pages.
@@ -170,7 +173,10 @@ def list_pages(method: str, field: str) -> Generator[Ask, Dict[str, Any], List[A
     seen: Set[Union[str, float]] = set()
     cursor: Optional[Union[str, float]] = None
     for _ in range(_MAX_PAGES):
-        result = yield Ask(method, None if cursor is None else {"cursor": cursor})
+        params: Dict[str, Any] = {} if cursor is None else {"cursor": cursor}
+        if meta is not None:
+            params["_meta"] = meta
+        result = yield Ask(method, params or None)
         page = result.get(field)
         if not isinstance(page, list):
             raise MCPProtocolError(

@@ -13,13 +13,16 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, 
 from ..errors import MCPUsageError
 from .messages import Message
 
-__all__ = ["HeaderPaths", "encode_value", "header_paths", "mirrored"]
+__all__ = ["HeaderPaths", "check_header", "encode_value", "header_paths", "mirrored"]
 
 # Header name -> the chain of property names that leads to its value in a tool's arguments.
 HeaderPaths = Mapping[str, Tuple[str, ...]]
 
 _ANNOTATION = "x-mcp-header"
+# RFC 9110, section 5.1: a field name is a token.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+# What http.client can send.
+_VALUE = re.compile("[^\r\n\0\u0100-\U0010ffff]*\\Z")
 _PLAIN = re.compile(r"[\x20-\x7e]*\Z")
 _SENTINEL = re.compile(r"=\?base64\?.*\?=\Z", re.DOTALL)
 _PRIMITIVES = ("string", "integer", "boolean")
@@ -163,3 +166,11 @@ def _annotated(schema: Any, look: Callable[[], None]) -> Iterator[Mapping[str, A
             )
         elif isinstance(value, list):
             todo.extend((inner, False) for inner in value)
+
+
+def check_header(name: object, value: object) -> None:
+    """Raise ValueError unless this is a header that can be sent as it stands (RFC 9110, section 5)."""
+    if not isinstance(name, str) or not _TOKEN.match(name):
+        raise ValueError(f"{name!r} is not a header name")
+    if not isinstance(value, str) or not _VALUE.match(value):
+        raise ValueError(f"the value of the header {name} must be a string of Latin-1, without line breaks")

@@ -40,15 +40,25 @@ class _Entry(NamedTuple):
 
 
 class ResultCache:
-    """One client's results. It is never shared, so "private" and "public" ones are alike to it."""
+    """The results of one identity.
 
-    def __init__(self, budget: Optional[Budget] = None) -> None:
+    Parameters:
+        budget: of memory.
+        public: where those are that are the same for everybody; None keeps them here.
+    """
+
+    def __init__(self, budget: Optional[Budget] = None, public: Optional[ResultCache] = None) -> None:
+        self._public = public
         # Guards the entries.
         self._lock = threading.RLock()
         self._entries: Dict[_Key, _Entry] = {}
         self._account = (budget or Budget()).account(_SHARE)
-        # How often something was forgotten: what was asked for before that may be stale already when it comes.
-        self.changes = 0
+        self._changes = 0
+
+    @property
+    def changes(self) -> int:
+        """How often something was forgotten: what was asked for before that may be stale already when it comes."""
+        return self._changes + (0 if self._public is None else self._public.changes)
 
     def get(self, method: str, params: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
         """A fresh result, or None."""
@@ -56,7 +66,9 @@ class ResultCache:
             return None
         with self._lock:
             entry = self._entries.get(_key(method, params))
-        return entry.result if entry is not None and monotonic() < entry.stale_at else None
+        if entry is not None and monotonic() < entry.stale_at:
+            return entry.result
+        return None if self._public is None else self._public.get(method, params)
 
     def put(
         self,
@@ -72,6 +84,9 @@ class ResultCache:
         """
         ttl_ms = read_number(result.get("ttlMs"), "ttlMs", 0, 1000 * _LONGEST_SECONDS)
         if method not in _CACHEABLE or not ttl_ms:
+            return
+        if self._public is not None and result.get("cacheScope") == "public":
+            self._public.put(method, params, result, None if changes is None else changes - self._changes)
             return
         stale_at = monotonic() + ttl_ms / 1000
         with self._lock:
@@ -98,10 +113,13 @@ class ResultCache:
     def forget(self, *methods: str) -> bool:
         """Drop the results of ``methods``. Returns whether there were any."""
         with self._lock:
-            self.changes += 1
+            self._changes += 1
             gone = [key for key in self._entries if key[0] in methods]
             self._drop(gone)
-        return bool(gone)
+        had = bool(gone)
+        if self._public is not None:
+            had = self._public.forget(*methods) or had
+        return had
 
     def notified(self, message: Message) -> None:
         """A change notification makes what it is about stale."""

@@ -14,15 +14,16 @@ import sys
 import threading
 import warnings
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Type, TypeVar, Union, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Type, TypeVar, Union
 
 from ..concurrency.background_close import close_in_background, stay_at_exit
-from ..concurrency.budget import Budget
 from ..concurrency.clock import monotonic
 from ..concurrency.deadline import Deadline, jittered
 from ..concurrency.events import Event
 from ..concurrency.forks import inherited
 from ..concurrency.log import Log
+from ..credentials import EVERYBODY, Credentials
 from ..errors import (
     HTTPStatusError,
     MCPClientError,
@@ -39,6 +40,7 @@ from ..protocol.revisions import Revision
 from ..protocol.stamp import Stamp
 from .cache import ResultCache
 from .catalog import Catalog
+from .common import Common, Companions
 from .handlers import Handlers
 from .pending import ask
 from .server_requests import Listeners, Pools
@@ -63,7 +65,8 @@ Restorer = Callable[[Session, Deadline], None]
 
 
 class Connection:
-    """The connection of one client in one process.
+    """The connection of one identity of one client in one process. Entered, it is in use: its session is not ended for
+    others.
 
     Parameters:
         open_session: connects the transport and returns the session, agreed on with the server. It makes each session
@@ -76,12 +79,19 @@ class Connection:
         config: MCPClientConfig,
         handlers: Handlers,
         open_session: Callable[[Connection, Deadline], Session],
+        common: Optional[Common] = None,
     ) -> None:
         self.target = target
         self.config = config
         self.handlers = handlers
         self._open_session = open_session
-        self.pools = Pools(Budget(config.max_buffered_bytes))
+        self.common = Common(config) if common is None else common
+        # Whose it is, and what the last call showed.
+        self.identity = EVERYBODY
+        self.credentials: Optional[Credentials] = None
+        self.used_at = monotonic()
+        self._users = 0
+        self.pools = Pools(self.common.budget)
         self.listeners = Listeners()
         ids = itertools.count(random.SystemRandom().randrange(1 << 32, 1 << 52))
         # An id that no other client is likely to use: some gateways send everybody's answers to everybody. Drawing
@@ -107,10 +117,10 @@ class Connection:
         self._restorers: List[Restorer] = [self._restore_log_level]
         self.catalog = Catalog()
         self.listeners.add(self.catalog)
-        self.cache: Optional[ResultCache] = ResultCache(self.pools.budget) if config.cache else None
+        self.cache: Optional[ResultCache] = ResultCache(self.pools.budget, self.common.public) if config.cache else None
         if self.cache is not None:
             self.listeners.add(self.cache)
-        self._companions: Dict[type, Any] = {}
+        self._companions = Companions()
         # Set by close(): ends the waits between two attempts.
         self._closing = Event()
         # What else threads wait for, to be woken by close().
@@ -120,20 +130,30 @@ class Connection:
 
     def companion(self, kind: Type[_T], make: Callable[[], _T]) -> _T:
         """What lives as long as this connection does: made when it is first wanted, closed with it if it can be."""
-        made = self._companions.get(kind)
-        if made is None:
-            with self._lock:
-                made = self._companions.get(kind)
-                if made is None:
-                    made = self._companions[kind] = make()
-                    if self._closed:
-                        _close(made)
-        return cast(_T, made)
+        return self._companions.get(kind, make)
 
     def on_open(self, restore: Restorer) -> None:
         """Have ``restore`` tell each new session what the last one had been told, before any call uses it."""
         with self._lock:
             self._restorers = [*self._restorers, restore]
+
+    def __enter__(self) -> Connection:
+        if self.identity != EVERYBODY:
+            with self._lock:
+                self._users += 1
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        if self.identity != EVERYBODY:
+            with self._lock:
+                self._users -= 1
+            self.used_at = monotonic()
+
+    def latest_credentials(self) -> Optional[Credentials]:
+        """What is shown where nobody calls."""
+        return None if self.credentials is None else self.credentials.latest
 
     # Sessions
 
@@ -153,7 +173,7 @@ class Connection:
             closed = self._closed
             self._opening = session
         if closed:
-            raise self._closed_error()
+            raise self.closed_error()
         return session
 
     def stamp_for(self, revision: Revision) -> Stamp:
@@ -209,7 +229,7 @@ class Connection:
             if opened is not None:
                 return opened
         stay_at_exit()
-        raise self._closed_error()
+        raise self.closed_error()
 
     def _make(self, attempt: _Attempt, deadline: Deadline) -> Optional[Session]:
         """Open a session; None where another thread does, or the client is closed."""
@@ -222,6 +242,8 @@ class Connection:
                     return self.live
                 self._attempt = attempt
             _warn_in_event_loop()
+            if self.common.opening is not None:
+                self.common.opening(self)
             self._retire(lost, deadline)
             session = self._open_patiently(lost, deadline, attempt)
             with self._lock:
@@ -231,7 +253,7 @@ class Connection:
                         self._retired.append(other)  # a signal handler opened it while this thread was about to
                     self._session, self._opening = session, None
             if closed:
-                raise self._closed_error()
+                raise self.closed_error()
             return session
         except MCPClientError as exc:
             # Whatever the handshake met: the call that needed the session was not sent.
@@ -264,9 +286,19 @@ class Connection:
 
     def _discard(self, session: Session) -> None:
         deadline = Deadline(min(self.config.close_timeout, 2.0))
-        close_in_background(functools.partial(self._end, session, deadline), deadline)
+        close_in_background(functools.partial(self.end, session, deadline), deadline)
 
-    def _end(self, session: Session, deadline: Deadline) -> None:
+    def rest(self) -> Optional[List[Session]]:
+        """Let go of the session, which the caller ends; the next call opens another. None where it is in use."""
+        with self._lock:
+            sessions = [session for session in (self._session, *self._retired) if session is not None]
+            if self._users or self._attempt is not None or any(session.dispatcher.waiting for session in sessions):
+                return None
+            self._session, self._retired = None, []
+        return sessions
+
+    def end(self, session: Session, deadline: Deadline) -> None:
+        """Fail who waits in ``session``, and leave nothing of it behind."""
         session.interrupt(self._gave_up)
         session.close(deadline)
 
@@ -280,7 +312,7 @@ class Connection:
                 self._retired.append(lost)
             done = [session for session in self._retired if session.dispatcher.waiting == 0]
         for session in done:
-            self._end(session, Deadline(min(deadline.remaining, self.config.close_timeout)))
+            self.end(session, Deadline(min(deadline.remaining, self.config.close_timeout)))
         with self._lock:
             self._retired = [session for session in self._retired if session not in done]
 
@@ -350,7 +382,7 @@ class Connection:
     def pause(self, seconds: float, deadline: Deadline) -> None:
         """Wait; ``close`` ends the wait with MCPClosedError."""
         if seconds > 0 and self._closing.wait(min(seconds, deadline.remaining)):
-            raise self._closed_error()
+            raise self.closed_error()
 
     def wait(self, event: Event, deadline: Deadline) -> None:
         """Wait until ``event`` is set or the deadline has passed; ``close`` ends the wait with MCPClosedError."""
@@ -406,7 +438,6 @@ class Connection:
             first, self._closed = not self._closed, True
             sessions = [session for session in (self._session, self._opening, *self._retired) if session is not None]
             self._retired = []
-            companions = list(self._companions.values())
         if not first:
             self.ended.wait(deadline.remaining)
             return
@@ -420,11 +451,12 @@ class Connection:
             for session in sessions:
                 session.interrupt(self._closed_under_way)
             # First: calls wait in these, too, and the server may take its time.
-            for companion in companions:
-                _close(companion)
+            self._companions.close()
             for session in sessions:
                 session.close(deadline)
             self.pools.close()
+            # Again: a listener that asked for another session in between was not heard.
+            self.listeners.session_ended()
         finally:
             self.ended.set()
 
@@ -436,7 +468,8 @@ class Connection:
         self._closing.set()
         self.ended.set()
 
-    def _closed_error(self) -> MCPClientError:
+    def closed_error(self) -> MCPClientError:
+        """Why nothing can be asked of it."""
         if self._inherited:
             return inherited("not_sent").during(server=self.target.public)
         return MCPClosedError(
@@ -491,12 +524,6 @@ class _Attempt:
                 )
         if self._error is not None and not (self.is_personal and not deadline.expired):
             raise self._error.again()
-
-
-def _close(companion: Any) -> None:
-    close = getattr(companion, "close", None)
-    if close is not None:
-        close()
 
 
 def _warn_in_event_loop() -> None:

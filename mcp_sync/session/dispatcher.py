@@ -26,7 +26,7 @@ from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..concurrency.forks import inherited
 from ..concurrency.log import Log, Sparing
-from ..concurrency.threads import join
+from ..concurrency.threads import in_context, join
 from ..errors import MCPClientError
 from ..protocol.messages import Message, RequestId, matching_id, shown, weight_of
 from ..protocol.unreadable import Unreadable
@@ -107,7 +107,7 @@ class Dispatcher:
         with self._lock:
             if self._may_start:
                 # Before it is started: where an interrupt comes meanwhile, it must still be known, to be ended.
-                self._thread = threading.Thread(target=self._run, name="mcp-sync-dispatcher", daemon=True)
+                self._thread = threading.Thread(target=in_context(self._run), name="mcp-sync-dispatcher", daemon=True)
                 self._thread.start()
 
     # The table

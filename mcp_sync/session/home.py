@@ -1,5 +1,5 @@
-"""The connection that a client has now, apart from the client, and what happens to it at a fork, at the interpreter's
-exit, and when the client is dropped.
+"""The connections that a client has now, apart from the client, and what happens to them at a fork, at the end of the
+interpreter, and when the client is dropped.
 
 Runs on: the caller's threads; ``collected`` on the thread that collects garbage.
 """
@@ -14,13 +14,18 @@ import threading
 import warnings
 import weakref
 from importlib import import_module
-from typing import Callable, List, TypeVar
+from typing import TYPE_CHECKING, Callable, List, TypeVar
 
 from ..concurrency.background_close import begin_exit, close_dropped, close_in_background
 from ..concurrency.deadline import Deadline
 from ..concurrency.forks import disown, in_child, notice
 from ..errors import MCPClientError
+from .common import Common
 from .connection import Connection
+from .identities import Identities
+
+if TYPE_CHECKING:
+    from ..config import MCPClientConfig
 
 __all__ = ["Home"]
 
@@ -45,46 +50,57 @@ _IMPORTED_LATER = (
 
 
 class Home:
-    """The connection of now.
+    """The connections of now.
 
     Parameters:
         make_connection: makes a connection; it must not refer to the client.
         after_fork: is called in a forked child before a connection is made there.
+        config: the client's settings.
     """
 
-    def __init__(self, make_connection: Callable[[], Connection], after_fork: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        make_connection: Callable[[Common], Connection],
+        after_fork: Callable[[], None],
+        config: MCPClientConfig,
+    ) -> None:
         notice()
+        self._config = config
         self._make_connection = make_connection
         self._after_fork = after_fork
-        # Guards the change from one connection to the next.
+        # Guards the change from the connections until close() to those after it.
         self._lock = threading.RLock()
         # How many ``with`` blocks there are: the last one that ends closes the client.
         self._blocks = 0
         self._pid = os.getpid()
-        self._connection = self._make()
+        self._identities = Identities(self._make, self._config)
         _homes.add(self)
 
-    def _make(self) -> Connection:
-        connection = self._make_connection()
+    def _make(self, common: Common) -> Connection:
+        connection = self._make_connection(common)
         _connections.add(connection)
         return connection
 
     @property
-    def connection(self) -> Connection:
-        """The connection of now; in a forked child, one of its own."""
+    def identities(self) -> Identities:
+        """The connections of now; in a forked child, its own."""
         if self._pid != os.getpid():
             notice()
-        return self._connection
+        return self._identities
 
-    def reopened(self) -> Connection:
-        """The connection of now, or a new one if that was closed."""
-        connection = self.connection
-        if connection.closed:
+    @property
+    def connection(self) -> Connection:
+        """The connection of calls that show nothing of their own."""
+        if self._pid != os.getpid():
+            notice()
+        return self._identities.everybody
+
+    def reopen(self) -> None:
+        """Make new connections if those of now were closed."""
+        if self.identities.closed:
             with self._lock:
-                if self._connection.closed:
-                    self._connection = self._make()
-                connection = self._connection
-        return connection
+                if self._identities.closed:
+                    self._identities = Identities(self._make, self._config)
 
     def enter(self) -> None:
         """A ``with`` block of the client begins."""
@@ -98,25 +114,25 @@ class Home:
             return self._blocks <= 0
 
     def close(self, deadline: Deadline) -> None:
-        """Close the connection of now, whichever thread this is, and whatever that was doing."""
+        """Close the connections of now, whichever thread this is, and whatever that was doing."""
         if sys.is_finalizing():
             return  # what was open has been closed, and no thread runs any more that could do it
-        connection = self.connection  # connect() may make another before the work is begun
-        connection.refuse()  # a connect() that comes later must not find it open
-        if not connection.ended.is_set():
-            close_in_background(functools.partial(connection.close, deadline), deadline)
+        identities = self.identities  # connect() may make others before the work is begun
+        identities.refuse()  # a connect() that comes later must not find them open
+        if not identities.ended.is_set():
+            close_in_background(functools.partial(identities.close, deadline), deadline)
 
     def renew_in_child(self) -> None:
         """In a forked child the client is as if it had never connected."""
         disown([self])
         self._after_fork()
-        self._connection = self._make()
+        self._identities = Identities(self._make, self._config)
         self._pid = os.getpid()
 
     @property
     def has_been_open(self) -> bool:
         """Whether this process has a session to end."""
-        return self._pid == os.getpid() and not self._connection.closed and self._connection.last is not None
+        return self._pid == os.getpid() and not self._identities.closed and self._identities.have_sessions
 
     def collected(self) -> None:
         """The client was dropped. If it was not closed, this is done for it.
@@ -125,8 +141,8 @@ class Home:
         """
         if not self.has_been_open:
             return
-        connection = self._connection
-        close_dropped(functools.partial(connection.close, Deadline(connection.config.close_timeout)))
+        identities, connection = self._identities, self._identities.everybody
+        close_dropped(functools.partial(identities.close, Deadline(connection.config.close_timeout)))
         warnings.warn(
             f"an MCPClient for {connection.target.public} was not closed; use it in a with block, or call close()",
             ResourceWarning,
@@ -135,8 +151,8 @@ class Home:
 
     def at_exit(self, deadline: Deadline) -> None:
         """The program ends."""
-        if self._pid == os.getpid() and self._connection.last is not None:
-            _close(self._connection.close, deadline)
+        if self._pid == os.getpid() and self._identities.have_sessions:
+            _close(self._identities.close, deadline)
 
 
 # The homes of this process, for what must be done at its end and after a fork.

@@ -15,6 +15,7 @@ from ..concurrency.attempts import Attempts
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..concurrency.log import Log
+from ..concurrency.threads import in_context
 from ..errors import (
     MCPClientError,
     MCPClosedError,
@@ -50,8 +51,9 @@ class ListenStream:
     What it brings goes where every notification goes.
     """
 
-    def __init__(self, connection: Connection, wanted: Dict[str, Any]) -> None:
+    def __init__(self, connection: Connection, wanted: Dict[str, Any], meta: Optional[Mapping[str, Any]]) -> None:
         self._connection = connection
+        self._params = {"notifications": wanted} if meta is None else {"notifications": wanted, "_meta": meta}
         self.wanted = wanted
         self._acknowledged = Event()
         self._error: Optional[MCPClientError] = None
@@ -72,7 +74,7 @@ class ListenStream:
             outcome="unknown",
         )
         try:
-            threading.Thread(target=self._run, name="mcp-sync-listener", daemon=True).start()
+            threading.Thread(target=in_context(self._run), name="mcp-sync-listener", daemon=True).start()
             if self._acknowledged.wait(deadline.remaining):
                 error = self._error
         except RuntimeError as exc:
@@ -146,7 +148,7 @@ class ListenStream:
         request = PendingRequest(
             session,
             "subscriptions/listen",
-            {"notifications": self.wanted},
+            self._params,
             Deadline(float("inf")),
             wants="all",
             asks_progress=False,

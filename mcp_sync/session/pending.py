@@ -16,6 +16,7 @@ from ..concurrency.deadline import Deadline
 from ..concurrency.forks import notice
 from ..concurrency.log import Log
 from ..concurrency.signals import from_signal_handler
+from ..concurrency.threads import in_context
 from ..errors import MCPCancelledError, MCPClientError, MCPProtocolError, MCPTimeoutError, SessionExpiredError
 from ..escape import excerpt
 from ..protocol.forgotten import says_forgotten
@@ -198,7 +199,7 @@ class PendingRequest:
     def _start_pump(self) -> bool:
         """Whether a thread could be started."""
         try:
-            threading.Thread(target=self._pump, name="mcp-sync-response", daemon=True).start()
+            threading.Thread(target=in_context(self._pump), name="mcp-sync-response", daemon=True).start()
         except RuntimeError as exc:
             _log.warning("progress that comes beside a response is seen with it: %s", exc)
             return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import threading
 from contextlib import contextmanager
-from typing import Any, Counter, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Counter, Dict, Iterable, Iterator, List, Mapping, Optional
 
 from ..concurrency.deadline import Deadline
 from ..concurrency.log import Log
@@ -78,8 +78,13 @@ class Subscriptions:
         """Those of a connection."""
         return connection.companion(cls, lambda: cls(connection))
 
-    def add(self, uris: Iterable[str], kinds: Iterable[str], deadline: Deadline) -> None:
+    def add(
+        self, uris: Iterable[str], kinds: Iterable[str], deadline: Deadline, meta: Optional[Mapping[str, Any]] = None
+    ) -> None:
         """Subscribe to ``uris``, and to changes of the lists of ``kinds``; returns when the server knows.
+
+        Parameters:
+            meta: further ``_meta`` of the requests.
 
         Raises:
             MCPClientError: the server could not be told, or does not want to know; nothing is wanted then.
@@ -87,13 +92,13 @@ class Subscriptions:
         uris, kinds = list(uris), list(kinds)
         session = self.connection.session(deadline)
         if not session.is_stateful:
-            self._change_stream(collections.Counter(uris), collections.Counter(kinds), deadline)
+            self._change_stream(collections.Counter(uris), collections.Counter(kinds), deadline, meta)
             return
         session.listen(deadline, wait=_GET_STREAM_SECONDS)
         done: List[str] = []
         try:
             for uri in uris:
-                self._subscribe(uri, deadline)
+                self._subscribe(uri, deadline, meta)
                 done.append(uri)
         except BaseException as exc:
             is_sure = isinstance(exc, MCPServerError) or getattr(exc, "outcome", None) == "not_sent"
@@ -102,17 +107,19 @@ class Subscriptions:
         with self._lock:
             self._kinds.update(kinds)
 
-    def remove(self, uris: Iterable[str], kinds: Iterable[str], deadline: Deadline) -> None:
+    def remove(
+        self, uris: Iterable[str], kinds: Iterable[str], deadline: Deadline, meta: Optional[Mapping[str, Any]] = None
+    ) -> None:
         """Take back what ``add`` was given."""
         uris, kinds = list(uris), list(kinds)
         session = self.connection.live
         if self._stream is not None or (session is not None and not session.is_stateful):
-            self._change_stream(_negative(uris), _negative(kinds), deadline, is_less=True)
+            self._change_stream(_negative(uris), _negative(kinds), deadline, meta, is_less=True)
             return
         with self._lock:
             self._kinds = self._kinds - collections.Counter(kinds)
         for uri in uris:
-            self._unsubscribe(uri, deadline)
+            self._unsubscribe(uri, deadline, meta)
 
     @property
     def failure(self) -> Optional[MCPClientError]:
@@ -158,11 +165,11 @@ class Subscriptions:
                 if not resource.users and not resource.wanted:
                     self._resources.pop(uri, None)
 
-    def _subscribe(self, uri: str, deadline: Deadline) -> None:
+    def _subscribe(self, uri: str, deadline: Deadline, meta: Optional[Mapping[str, Any]]) -> None:
         session = self.connection.session(deadline)
         with self._turn(uri, deadline) as resource:
             if resource.told is not session:
-                ask(session, "resources/subscribe", {"uri": uri}, deadline)
+                ask(session, "resources/subscribe", _about(uri, meta), deadline)
                 resource.told = session
             resource.wanted += 1
         if session.lost.is_set():
@@ -179,7 +186,7 @@ class Subscriptions:
         except MCPServerError as exc:
             _log.warning("the new session does not take a subscription: %s", exc)
 
-    def _unsubscribe(self, uri: str, deadline: Deadline) -> None:
+    def _unsubscribe(self, uri: str, deadline: Deadline, meta: Optional[Mapping[str, Any]] = None) -> None:
         with self._turn(uri, deadline) as resource:
             if resource.wanted > 1:
                 resource.wanted -= 1
@@ -187,7 +194,7 @@ class Subscriptions:
             session = resource.told or self.connection.live
             try:
                 if session is not None and not session.lost.is_set():
-                    ask(session, "resources/unsubscribe", {"uri": uri}, deadline)
+                    ask(session, "resources/unsubscribe", _about(uri, meta), deadline)
             finally:
                 resource.wanted, resource.told = 0, None
 
@@ -211,7 +218,13 @@ class Subscriptions:
     # The stateless revision: one stream for all (2026-07-28, Subscriptions)
 
     def _change_stream(
-        self, uris: Counter[str], kinds: Counter[str], deadline: Deadline, *, is_less: bool = False
+        self,
+        uris: Counter[str],
+        kinds: Counter[str],
+        deadline: Deadline,
+        meta: Optional[Mapping[str, Any]],
+        *,
+        is_less: bool = False,
     ) -> None:
         """Have the server tell of ``uris`` and ``kinds`` beside what is wanted now; negative numbers are taken away.
 
@@ -225,22 +238,26 @@ class Subscriptions:
             if uris:
                 wanted["resourceSubscriptions"] = list(uris)
             if not (is_less and wanted and self.connection.live is None):  # then more is told than is wanted
-                self._replace_stream(wanted, deadline)
+                self._replace_stream(wanted, deadline, meta)
             self._uris, self._kinds = uris, kinds
 
-    def _replace_stream(self, wanted: Dict[str, Any], deadline: Deadline) -> None:
+    def _replace_stream(self, wanted: Dict[str, Any], deadline: Deadline, meta: Optional[Mapping[str, Any]]) -> None:
         """Open a stream with this filter. The old one ends when the new one is acknowledged, so that nothing falls
         between them.
         """
         old = self._stream
         if wanted == (old.wanted if old is not None else {}) and (old is None or old.failure is None):
             return
-        stream = ListenStream(self.connection, wanted) if wanted else None
+        stream = ListenStream(self.connection, wanted, meta) if wanted else None
         if stream is not None:
             stream.open(deadline)
         self._stream = stream
         if old is not None:
             old.end()
+
+
+def _about(uri: str, meta: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+    return {"uri": uri} if meta is None else {"uri": uri, "_meta": meta}
 
 
 @contextmanager

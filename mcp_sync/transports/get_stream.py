@@ -19,7 +19,7 @@ from ..concurrency.attempts import Attempts
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..concurrency.log import Log
-from ..concurrency.threads import join
+from ..concurrency.threads import in_context, join
 from ..config import MCPClientConfig
 from ..errors import HTTPStatusError, MCPClientError, MCPConnectionError
 from ..protocol.unreadable import Unreadable, decode_or_mark
@@ -106,7 +106,7 @@ class GetStream:
         with self._lock:
             if self._reader is not None or self._over.is_set():
                 return
-            self._reader = threading.Thread(target=self._run, name="mcp-sync-reader", daemon=True)
+            self._reader = threading.Thread(target=in_context(self._run), name="mcp-sync-reader", daemon=True)
         try:
             self._reader.start()
         except RuntimeError as exc:

@@ -21,7 +21,7 @@ from ..concurrency.clock import monotonic
 from ..concurrency.deadline import Deadline
 from ..concurrency.events import Event
 from ..concurrency.log import Log, Sparing
-from ..concurrency.threads import join
+from ..concurrency.threads import in_context, join
 from ..config import MCPClientConfig
 from ..errors import (
     MCPClientError,
@@ -109,7 +109,7 @@ class HTTPSSETransport:
             MCPHandshakeError: what answers is no HTTP+SSE server.
             MCPConnectionError, MCPTimeoutError: nothing answers.
         """
-        reader = threading.Thread(target=self._read, args=(deadline,), name="mcp-sync-reader", daemon=True)
+        reader = threading.Thread(target=in_context(lambda: self._read(deadline)), name="mcp-sync-reader", daemon=True)
         self._reader = reader
         try:
             reader.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -120,7 +121,8 @@ def test_the_table_of_settings_is_that_of_the_config() -> None:
     config = MCPClientConfig()
     for name, shown in documented.items():
         if "…" not in shown:
-            assert ast.literal_eval(shown.strip("`")) == getattr(config, name), name
+            value = math.inf if shown == "`math.inf`" else ast.literal_eval(shown.strip("`"))
+            assert value == getattr(config, name), name
 
 
 def test_every_error_is_explained() -> None:

@@ -168,12 +168,13 @@ def test_an_auth_object_of_requests_is_asked_for_every_request(server: FaultServ
     ]
 
 
-def test_headers_may_be_a_function_that_is_asked_for_every_request(server: FaultServer, connect: Connect) -> None:
+def test_headers_may_be_a_function_that_is_asked_for_every_call(server: FaultServer, connect: Connect) -> None:
     tokens = iter(range(100))
-    connect(headers=lambda: {"Authorization": f"Bearer {next(tokens)}"}).call_tool("echo")
-    assert [request.headers["authorization"] for request in server.requests] == [
-        f"Bearer {n}" for n in range(len(server.requests))
-    ]
+    client = connect(headers=lambda: {"Authorization": f"Bearer {next(tokens)}"}, identity=lambda: "service")
+    handshake = len(server.requests)
+    client.call_tool("echo")
+    shown = [request.headers["authorization"] for request in server.requests]
+    assert shown == [*["Bearer 0"] * handshake, "Bearer 1"]
 
 
 @pytest.mark.parametrize("bad", [{"a b": "c"}, {"a": "b\r\nX: y"}, {"a": 1}, None, [("a", "b")]])

@@ -186,6 +186,7 @@ def test_a_row_says_what_happens(row: list[str], bed: Bed) -> None:
 
 LIMITS: dict[str, object] = {
     "bytes of one message (`max_message_bytes`)": MCPClientConfig().max_message_bytes,
+    "identities with a session at once (`max_identities`)": MCPClientConfig().max_identities,
     "bytes of memory for what nobody has read yet (`max_buffered_bytes`)": MCPClientConfig().max_buffered_bytes,
     **inside.limits(),
 }

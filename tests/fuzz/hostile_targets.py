@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from urllib3.response import HTTPResponse
 
 from mcp_sync.concurrency.budget import Budget
-from mcp_sync.config import check_header
 from mcp_sync.errors import MCPClientError, MCPProtocolError
 from mcp_sync.protocol.conversations import Pause
+from mcp_sync.protocol.headers import check_header
 from mcp_sync.protocol.messages import decode, weight_of
 from mcp_sync.protocol.rounds import follow
 from mcp_sync.protocol.types import Progress

@@ -29,10 +29,9 @@ from urllib3.util import parse_url
 from mcp_sync.calls.tools import ToolFunction
 from mcp_sync.concurrency.budget import Budget
 from mcp_sync.concurrency.log import Log
-from mcp_sync.config import check_header
 from mcp_sync.errors import MCPClientError, MCPConnectionError, MCPHandshakeError, MCPProtocolError, MCPUsageError
 from mcp_sync.escape import escape, excerpt
-from mcp_sync.protocol.headers import encode_value, header_paths, mirrored
+from mcp_sync.protocol.headers import check_header, encode_value, header_paths, mirrored
 from mcp_sync.protocol.messages import decode, encode, matching_id, result_of, shown
 from mcp_sync.protocol.types import CallToolResult, GetPromptResult, ReadResourceResult, Tool
 from mcp_sync.protocol.urls import public_url, resolve_endpoint, resolve_redirect

@@ -109,7 +109,7 @@ def routes(client: MCPClient) -> int:
     """How many URLs are kept prepared for direct calls."""
     from mcp_sync.calls.direct_http import DirectHTTP
 
-    return len(client._home.connection._companions[DirectHTTP]._sender._routes)
+    return len(client._home.connection._companions._made[DirectHTTP]._sender._routes)
 
 
 # Its transport

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import warnings
 from http.cookiejar import Cookie
-from typing import Any, Dict, Mapping, Optional, Tuple, cast
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, cast
 from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
-from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header, merge_cookies
 from requests.utils import get_netrc_auth
 from urllib3.response import HTTPResponse
 
 from ...concurrency.signals import from_signal_handler
-from ...config import check_header
+from ...credentials import NO_AUTH, Credentials, authorization, check_auth, names
 from ...errors import MCPClientError, MCPUsageError
 from ...escape import excerpt
+from ...protocol.headers import check_header
 from ...protocol.urls import public_url
+from .pools import Adapter
 
-__all__ = ["AsGiven", "Asked", "Cookies", "read_auth", "said"]
+__all__ = ["AsGiven", "Asked", "Cookies", "Means", "checked", "read_auth"]
 
 _MOST_COOKIES = 180
 _LARGEST_COOKIE = 4096
@@ -74,15 +76,25 @@ def said(exc: Exception) -> str:
 
 
 class Cookies:
-    """The cookies of one client's requests. Most servers set none, so the jar is made when the first one comes."""
+    """The cookies of one identity's requests. Most servers set none, so the jar is made when the first one comes."""
 
     # Until there is one of the object's own.
     jar: Optional[RequestsCookieJar] = None
+    _session: Optional[requests.Session] = None
 
     def make_jar(self) -> RequestsCookieJar:
         """The jar, made where there is none yet. Of two threads that come here at once, both get the same."""
         made: RequestsCookieJar = vars(self).setdefault("jar", _Jar())
         return made
+
+    def beside(self, session: requests.Session) -> requests.Session:
+        """The user's session as it is, its connections included, but with cookies of one identity's own."""
+        if self._session is None:
+            own = object.__new__(type(session))
+            vars(own).update(vars(session))
+            own.cookies = cast(Any, merge_cookies)(RequestsCookieJar(), session.cookies)
+            vars(self).setdefault("_session", own)
+        return cast(requests.Session, self._session)
 
     def add(self, method: str, url: str, headers: Dict[str, str]) -> None:
         """Put what is kept for ``url`` into the headers of a request, after the cookies that the caller brought."""
@@ -97,6 +109,35 @@ class Cookies:
         cast(Any, extract_cookies_to_jar)(self.make_jar(), requests.Request(method, url).prepare(), raw)
 
 
+class Means(NamedTuple):
+    """What requests are sent with that outlives a session.
+
+    Attributes:
+        adapter: the pool of connections of the whole client. None on a session that the user brought.
+        cookies: those of one identity.
+        latest: gives what the last call of the identity showed, for requests that no call makes; None where that is
+            nothing.
+    """
+
+    adapter: Optional[Adapter]
+    cookies: Cookies
+    latest: Optional[Callable[[], Optional[Credentials]]] = None
+
+
+def checked(headers: Any) -> Mapping[str, str]:
+    """``headers``, which the user may have changed since, if they can be sent.
+
+    Raises:
+        MCPUsageError: they cannot.
+    """
+    try:
+        for name, value in headers.items():
+            check_header(name, value)
+    except (ValueError, AttributeError) as exc:
+        raise MCPUsageError(f"headers= gave what cannot be sent: {exc}", outcome="not_sent") from None
+    return cast(Mapping[str, str], headers)
+
+
 def read_auth(
     auth: Any,
     url: str,
@@ -109,43 +150,29 @@ def read_auth(
     to ask for each request.
 
     Parameters:
-        auth: whatever requests takes, or a bearer token; None takes what the URL carries, else what netrc has.
+        auth: whatever requests takes, or a bearer token; None takes what the URL carries, else what netrc has; NO_AUTH
+            where each call shows its own.
         base: the headers of every request.
         headers: what the user gives beside them.
         session: the user's own.
     """
     if auth is None and not (
-        _names(base, "authorization")
-        or _names(headers, "authorization")
+        names(base, "authorization")
+        or names(headers, "authorization")
         or (session is not None and session.auth is not None)
     ):
         auth = _user_info(url)
         if auth is None and session is None and trusts_environment:
             auth = get_netrc_auth(url)
     asked: Any = None
-    if isinstance(auth, str):
-        try:
-            check_header("Authorization", auth)
-        except ValueError:
-            raise MCPUsageError(
-                "the bearer token contains a line break, or a character that is not of Latin-1", outcome="not_sent"
-            ) from None
-        base["Authorization"] = f"Bearer {auth}"
-    elif isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, str) for part in auth):
-        # requests writes Latin-1, as most servers read it, and knows no way to write anything else.
-        given = auth if max("".join(auth), default="") <= "\xff" else [part.encode("utf-8", "replace") for part in auth]
-        prepared = HTTPBasicAuth(*given)(requests.Request("GET", "http://localhost/").prepare())
-        base["Authorization"] = str(prepared.headers["Authorization"])
-    elif auth is not None:
-        if not callable(auth):
-            raise MCPUsageError(
-                "auth must be a bearer token, a (user, password) pair or a requests auth object, not "
-                f"{type(auth).__name__}",
-                outcome="not_sent",
-            )
+    given = authorization(auth)
+    if given is not None:
+        base["Authorization"] = given
+    elif auth is not None and auth is not NO_AUTH:
+        check_auth(auth)
         asked = auth
     parts = urlsplit(url)
-    shown = auth is not None or _names(base, "authorization") or _names(headers, "authorization")
+    shown = auth is not None or names(base, "authorization") or names(headers, "authorization")
     if shown and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         warnings.warn(
             f"credentials are sent to {public_url(url)} without encryption; use https", UserWarning, stacklevel=5
@@ -159,7 +186,3 @@ def _user_info(url: str) -> Optional[Tuple[str, str]]:
     if parts.username is None:
         return None
     return unquote(parts.username), unquote(parts.password or "")
-
-
-def _names(headers: object, name: str) -> bool:
-    return isinstance(headers, Mapping) and any(isinstance(key, str) and key.lower() == name for key in headers)

@@ -124,13 +124,27 @@ class Adapter(HTTPAdapter):
 
     def close(self) -> None:
         # urllib3 closes a pool's idle connections only when nobody refers to the pool any more.
-        managers: List[PoolManager] = [self.poolmanager, *self.proxy_manager.values()]
-        for manager in managers:
-            for key in manager.pools.keys():  # noqa: SIM118  # not a dict: it cannot be iterated
-                pool = manager.pools.get(key)
-                if pool is not None:
-                    pool.close()
+        for pool in self._open_pools():
+            pool.close()
         super().close()
+
+    def close_idle(self) -> None:
+        """Close the idle connections: where a session has ended, they may be as dead as it is."""
+        for pool in self._open_pools():
+            idle = pool.pool
+            try:
+                while idle is not None:
+                    connection = idle.get(block=False)
+                    if connection is not None:  # as urllib3's own queues hold for what is not there
+                        connection.close()
+            except queue.Empty:
+                pass  # all are closed
+
+    def _open_pools(self) -> List[Any]:
+        managers: List[PoolManager] = [self.poolmanager, *self.proxy_manager.values()]
+        # Not a dict: it cannot be iterated.
+        found = [manager.pools.get(key) for manager in managers for key in manager.pools.keys()]  # noqa: SIM118
+        return [pool for pool in found if pool is not None]
 
     @staticmethod
     def route(url: str, target: str, pool: Any) -> Optional[Route]:

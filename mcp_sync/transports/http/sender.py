@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Set, Tuple, TypeVar, Union, cast
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Set, Tuple, TypeVar, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -25,23 +25,22 @@ from urllib3.response import HTTPResponse
 
 from ..._version import __version__
 from ...concurrency.deadline import Deadline
-from ...concurrency.signals import from_signal_handler
-from ...config import MCPClientConfig, check_header
-from ...errors import MCPClientError, MCPClosedError, MCPConnectionError, MCPTimeoutError, MCPUsageError
+from ...config import MCPClientConfig
+from ...credentials import NO_AUTH, Credentials
+from ...errors import MCPClosedError, MCPConnectionError, MCPTimeoutError
 from ...protocol.urls import public_url, resolve_redirect, without_user_info
 from ..masking import Secrets
 from .connections import Route
-from .credentials import AsGiven, Asked, Cookies, read_auth, said
+from .credentials import AsGiven, Asked, Cookies, Means, checked, read_auth
 from .exchange import CLOSED, Exchange, current, watch
 from .failures import raise_translated
 from .pools import Adapter, is_patched, make_interruptible
 from .private import raw_of
 from .response import Response
 
-__all__ = ["HTTPRequest", "Headers", "Sender"]
+__all__ = ["HTTPRequest", "Sender"]
 
 _T = TypeVar("_T")
-Headers = Union[Mapping[str, str], Callable[[], Mapping[str, str]]]
 
 # Headers that say how a request is framed or where it goes: urllib3 knows what to do about them.
 _FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
@@ -66,8 +65,9 @@ class Sender:
         config: the client's settings.
         url: the server's URL: what proxies, CA bundle and netrc of the environment are looked up for.
         auth: whatever requests takes, or a bearer token as a string.
-        headers: further headers, or a callable that is asked for them before each request.
+        headers: further headers.
         session: the user's own session, used as it is.
+        means: what outlives a session; None makes it.
     """
 
     # Until there is one of the object's own.
@@ -78,8 +78,9 @@ class Sender:
         config: MCPClientConfig,
         url: str,
         auth: Any = None,
-        headers: Optional[Headers] = None,
+        headers: Optional[Mapping[str, str]] = None,
         session: Optional[requests.Session] = None,
+        means: Optional[Means] = None,
     ) -> None:
         self._config = config
         self._headers = headers
@@ -96,8 +97,10 @@ class Sender:
             **config.default_headers,
         }
         self._brought = session
-        self._adapter = Adapter() if session is None else None
-        self._cookies = Cookies()
+        self._is_owner = means is None
+        if means is None:
+            means = Means(Adapter() if session is None else None, Cookies())
+        self._adapter, self._cookies, self._latest = means
         self._auth = read_auth(auth, url, self._base, headers, session, config.trust_env)
         verify, proxies, cert = config.verify, dict(config.proxies), config.cert
         environment = session or _environment(config.trust_env)
@@ -197,14 +200,20 @@ class Sender:
                 raise MCPTimeoutError(
                     f"the {deadline.timeout:g} s of this call were over before it was sent", outcome="not_sent"
                 )
-            merged = _merged(self._base, {} if self._headers is None else self._asked_headers(), headers)
+            shown = deadline.credentials
+            if shown is None and self._latest is not None:
+                shown = self._latest()
+            if shown is None and self._headers is None:
+                merged, auth = _merged(self._base, headers), self._auth
+            else:
+                merged, auth = self._shown(shown, headers)
             # Of a deadline that moves, the latest that it may become: at its time the watch ends the exchange.
             timeouts = (min(remaining, self._config.connect_timeout), deadline.longest if deadline.moves else remaining)
             if not self._noted.issuperset(merged.values()) or "?" in url:
                 self._note(url, merged)
             current.exchange = exchange
-            if self._auth is not None or self._brought is not None or is_patched():
-                raw = self._through_session(method, url, merged, body, timeouts)
+            if auth is not None or self._brought is not None or is_patched():
+                raw = self._through_session(method, url, merged, body, timeouts, auth)
             else:
                 if self._cookies.jar is not None:
                     self._cookies.add(method, url, merged)
@@ -264,9 +273,14 @@ class Sender:
         return found
 
     def _through_session(
-        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeouts: Tuple[float, float]
+        self,
+        method: str,
+        url: str,
+        headers: Dict[str, str],
+        body: Optional[bytes],
+        timeouts: Tuple[float, float],
+        auth: Any,
     ) -> HTTPResponse:
-        auth = self._auth
         if auth is None and (self._brought is None or any(name.lower() == "authorization" for name in headers)):
             auth = AsGiven()
         session = self._session()
@@ -299,19 +313,20 @@ class Sender:
             self.secrets.add_headers(cast(Any, response.request.headers))
         return raw_of(response)
 
-    def _asked_headers(self) -> Mapping[str, str]:
-        try:
-            headers: Any = self._headers() if callable(self._headers) else self._headers
-        except Exception as exc:
-            if from_signal_handler(exc) is not None or isinstance(exc, MCPClientError):
-                raise
-            raise MCPUsageError(f"headers= raised {said(exc)}", outcome="not_sent") from exc
-        try:
-            for name, value in headers.items():
-                check_header(name, value)
-        except (ValueError, AttributeError) as exc:
-            raise MCPUsageError(f"headers= gave what cannot be sent: {exc}", outcome="not_sent") from None
-        return cast(Mapping[str, str], headers)
+    def _shown(self, shown: Optional[Credentials], headers: Mapping[str, str]) -> Tuple[Dict[str, str], Any]:
+        """The headers of a request, and the auth object that is asked to sign it.
+
+        Parameters:
+            shown: what the call shows, or the last call of the same identity did.
+        """
+        always = self._base if self._headers is None else _merged(self._base, checked(self._headers))
+        if shown is None:
+            return _merged(always, headers), self._auth
+        if shown.auth is None or shown.auth is NO_AUTH:
+            return _merged(always, shown.headers, headers), self._auth if shown.auth is None else None
+        # Whatever it adds: the client's own must not go out with a call that was given another.
+        always = {name: value for name, value in always.items() if name.lower() != "authorization"}
+        return _merged(always, shown.headers, headers), shown.auth
 
     # The exchanges under way
 
@@ -371,7 +386,7 @@ class Sender:
             exchange.connection = exchange.raw = None
         self._under_way.clear()
         if self._adapter is not None:
-            self._adapter.close()
+            (self._adapter.close if self._is_owner else self._adapter.close_idle)()
 
 
 def _merged(*layers: Mapping[str, str]) -> Dict[str, str]:
