@@ -76,7 +76,7 @@ class Credentials(NamedTuple):
 
     @property
     def latest(self) -> Credentials:
-        """What is shown where nobody calls: on the server's own stream, in a ping, in the goodbye."""
+        """What is shown where nobody calls: on the server's own stream, in a ping, in the DELETE at the end."""
         return self if self.renew is None else self.renew()
 
 

@@ -160,8 +160,8 @@ class ChangeStream:
                 raise error
 
     def _reopen_soon(self) -> None:
-        """Have a lost session opened anew, off this thread: that takes as long as it takes, and whoever waits for an
-        event waits no longer than it was told to.
+        """Have a lost session opened anew, off this thread: it may take long, and a thread that waits for an event
+        waits no longer than it was told to.
         """
 
         def reopen() -> None:
@@ -199,7 +199,7 @@ class ChangeStream:
         self._connection.__exit__(None, None, None)
 
     def _end(self) -> bool:
-        """Wake whoever waits; nothing comes any more. Returns whether this was the first time."""
+        """Wake the threads that wait; nothing comes any more. Returns whether this was the first time."""
         with self._condition:
             first, self._closed = not self._closed, True
             self._condition.notify_all()

@@ -100,7 +100,7 @@ def close_in_background(work: Callable[[], None], deadline: Deadline) -> None:
 
 
 # What is still to be closed of clients that were dropped, and a permit for each thread that may do it. Each is taken or
-# put in one step, without a lock: whoever drops a client may have been interrupted anywhere.
+# put in one step, without a lock: the thread that drops a client may have been interrupted anywhere.
 _dropped: Deque[Callable[[], None]] = collections.deque()
 _permits: Deque[int] = collections.deque(range(_MOST_CLOSERS))
 

@@ -63,7 +63,7 @@ class Budget:
         """Count what found no room, and say so once.
 
         Parameters:
-            what: things, and what becomes of them, for the log.
+            what: which things, and whether they are dropped or refused, for the log.
         """
         with self.guarded():
             self.dropped += 1

@@ -28,7 +28,7 @@ def start(thread: threading.Thread) -> None:
 
     Raises:
         RuntimeError: the system has no thread to give, or the interpreter is at its end: there a thread does not begin
-            any more, and before Python 3.12 whoever starts one waits for that for ever.
+            any more, and before Python 3.12 a thread that starts one waits for that for ever.
     """
     if sys.is_finalizing():
         raise RuntimeError("the interpreter is at its end")

@@ -183,7 +183,7 @@ class Identities:
             return
         watch.discard(self)
         try:
-            # Side by side: each says goodbye to the server, and its callers are not to wait for the others'.
+            # Side by side: each ends its session at the server, and its callers are not to wait for the others'.
             closers = [_close(connection, deadline) for connection in connections if connection is not self.everybody]
             self.everybody.close(deadline)
             for closer in closers:

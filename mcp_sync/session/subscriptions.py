@@ -140,7 +140,7 @@ class Subscriptions:
         if uris or kinds:
             session.listen(deadline, wait=_GET_STREAM_SECONDS)
         for uri in uris:
-            # Whoever has the turn asks in a session that is over, and does not wait for this one meanwhile.
+            # The thread that has the turn asks in a session that is over, and does not wait for this one meanwhile.
             with self._turn(uri, deadline) as resource:
                 if resource.wanted:
                     self._tell(resource, uri, session, deadline)
@@ -151,7 +151,7 @@ class Subscriptions:
     def _turn(self, uri: str, deadline: Deadline) -> Iterator[_Resource]:
         """Be the only thread that asks the server about ``uri``.
 
-        No session is waited for meanwhile: whoever opens one waits for this turn.
+        No session is waited for meanwhile: the thread that opens one waits for this turn.
         """
         with self._lock:
             resource = self._resources.setdefault(uri, _Resource())

@@ -45,7 +45,7 @@ class Delivery(Protocol):
         """Whether the wait is over: the answer came by another way, or will not come."""
 
     def under_way(self, exchange: Any) -> None:
-        """``exchange`` carries the request: whoever settles the waiter from elsewhere may stop it."""
+        """``exchange`` carries the request: the thread that settles the waiter from elsewhere may stop it."""
 
 
 class Transport(Protocol):

@@ -346,7 +346,7 @@ class StreamableHTTPTransport:
         self._sender.interrupt()
 
     def close(self, deadline: Deadline) -> None:
-        """Say goodbye with DELETE, whose answer does not matter (2025-11-25, Session Management), and leave nothing
+        """End the session with DELETE, whose answer does not matter (2025-11-25, Session Management), and leave nothing
         behind.
         """
         self.interrupt()
@@ -356,10 +356,10 @@ class StreamableHTTPTransport:
                 self._sender.send(
                     HTTPRequest("DELETE", self._url, self._common(session_id)),
                     deadline.sooner(_FAREWELL_SECONDS),
-                    farewell=True,
+                    is_last=True,
                 ).close()
             except MCPClientError as exc:
-                _log.debug("the server did not hear the goodbye: %s", exc)
+                _log.debug("the server could not be told of the end: %s", exc)
         self._sender.close()
         if self._get_stream is not None:
             self._get_stream.join(deadline)

@@ -1,4 +1,4 @@
-"""Looking up a host by its name, so that whoever waits for it can be freed.
+"""Looking up a host by its name, so that a thread that waits for it can be freed.
 
 Runs on: the thread that connects; a look-up that may ask a name server on a daemon thread of its own, since nothing can
 bound or interrupt it. That thread ends with the look-up, and all who ask for the same host meanwhile share it.
@@ -47,7 +47,7 @@ class _LookUp:
             event.set()
 
 
-# The look-ups under way, by host and port, and what guards them. Whoever is in the list when a look-up ends is woken.
+# The look-ups under way, by host and port, and what guards them. Every thread in the list when a look-up ends is woken.
 _under_way: Dict[Tuple[str, int], _LookUp] = {}
 _lock = threading.RLock()
 

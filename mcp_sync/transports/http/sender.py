@@ -140,7 +140,7 @@ class Sender:
         *,
         exchange: Optional[Exchange] = None,
         streaming: bool = False,
-        farewell: bool = False,
+        is_last: bool = False,
     ) -> Response:
         """Send one request and return its response, whose body is still to be read, as soon as its head is there.
 
@@ -150,7 +150,7 @@ class Sender:
             deadline: bounds the whole exchange, the reading of the body included; lift it with ``Response.unbound``.
             exchange: to be able to stop it from elsewhere; made here if None.
             streaming: a long-lived stream, held with requests.
-            farewell: it goes out even after ``interrupt``.
+            is_last: it goes out even after ``interrupt``.
 
         Raises:
             MCPConnectionError, MCPTimeoutError, MCPClosedError: no response came.
@@ -164,7 +164,7 @@ class Sender:
         for _ in range(_REDIRECTS + 1):
             if url != request.url:
                 request = request._replace(url=url)
-            self._begin(exchange, deadline, farewell)
+            self._begin(exchange, deadline, is_last)
             response = None
             try:
                 response = self._attempt(request, deadline, exchange, streaming)
@@ -330,10 +330,10 @@ class Sender:
 
     # The exchanges under way
 
-    def _begin(self, exchange: Exchange, deadline: Deadline, farewell: bool) -> None:
+    def _begin(self, exchange: Exchange, deadline: Deadline, is_last: bool) -> None:
         exchange.deadline, exchange.deadline_at = deadline, deadline.at
         self._under_way.add(exchange)
-        if self._closed and not farewell:
+        if self._closed and not is_last:
             self._under_way.discard(exchange)
             raise MCPClosedError("the client is closed", outcome="not_sent")
         if exchange.deadline_at == math.inf and not deadline.moves:
