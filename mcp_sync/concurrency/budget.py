@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import threading
-from contextlib import contextmanager
-from typing import Iterator, Set
+from threading import get_ident
+from typing import Set
 
 from .log import Log
 
@@ -41,19 +41,15 @@ class Budget:
         self.dropped = 0
         self._said: Set[str] = set()
 
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Hold the lock, as far as it can be had."""
-        if threading.current_thread() is threading.main_thread():
-            with self._lock:  # in one step: only the main thread is ever interrupted
-                yield
-            return
-        is_held = self._lock.acquire(timeout=_PATIENCE)
-        try:
-            yield
-        finally:
-            if is_held:
-                self._lock.release()
+    def enter(self) -> bool:
+        """Take the lock, as far as it can be had. Returns whether it was."""
+        # For ever on the main thread alone, which is the one that signal handlers interrupt.
+        is_main = get_ident() == threading.main_thread().ident
+        return self._lock.acquire() if is_main else self._lock.acquire(timeout=_PATIENCE)
+
+    def leave(self, is_held: bool) -> None:
+        if is_held:
+            self._lock.release()
 
     def account(self, share: float = 0.5) -> Account:
         """An account that takes at most this share of the budget: one place must not keep the others from theirs."""
@@ -65,10 +61,13 @@ class Budget:
         Parameters:
             what: which things, and whether they are dropped or refused, for the log.
         """
-        with self.guarded():
+        is_held = self.enter()
+        try:
             self.dropped += 1
             is_new = what not in self._said
             self._said.add(what)
+        finally:
+            self.leave(is_held)
         if is_new:
             _log.warning(
                 "%s, since the server sends more than is read; max_buffered_bytes (now %.0f) bounds what is kept",
@@ -100,7 +99,8 @@ class Account:
     def take(self, size: int, *, at_any_rate: bool = False) -> bool:
         """Keep ``size`` bytes more. Returns False, and keeps nothing, where there is no room."""
         budget = self._budget
-        with budget.guarded():
+        is_held = budget.enter()
+        try:
             if self._is_closed:
                 return False
             is_full = budget.held + size > budget.limit or (self._held and self._held + size > self.limit)
@@ -109,13 +109,18 @@ class Account:
             self._held += size
             budget.held += size
             return True
+        finally:
+            budget.leave(is_held)
 
     def give_back(self, size: int) -> None:
         budget = self._budget
-        with budget.guarded():
+        is_held = budget.enter()
+        try:
             if not self._is_closed:
                 self._held -= size
                 budget.held -= size
+        finally:
+            budget.leave(is_held)
 
     def was_dropped(self, what: str) -> None:
         """Count what found no room, and say so once."""
@@ -124,7 +129,10 @@ class Account:
     def close(self) -> None:
         """Nothing is kept here any more."""
         budget = self._budget
-        with budget.guarded():
+        is_held = budget.enter()
+        try:
             if not self._is_closed:
                 budget.held -= self._held
                 self._held, self._is_closed = 0, True
+        finally:
+            budget.leave(is_held)

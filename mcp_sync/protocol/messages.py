@@ -328,8 +328,10 @@ def is_complete(result: Mapping[str, Any]) -> bool:
 
 def weight_of(value: object, most: float = math.inf) -> int:
     """About how many bytes of memory a message takes; where that is more than ``most``, some number beyond it."""
+    size = _weight_of_flat(value) if type(value) is dict else 0
+    if size:
+        return size
     todo: List[Any] = [value]
-    size = 0
     while todo:
         item = todo.pop()
         size += getsizeof(item)
@@ -340,6 +342,21 @@ def weight_of(value: object, most: float = math.inf) -> int:
             todo.extend(item.values())
         elif type(item) is list:
             todo.extend(item)
+    return size
+
+
+def _weight_of_flat(message: Message) -> int:
+    """The same of a message whose params hold plain values alone, as most events do; 0 of any other."""
+    size = getsizeof(message)
+    for value in message.values():
+        size += getsizeof(value)
+        if type(value) is dict:
+            for name, inner in value.items():
+                if type(inner) is dict or type(inner) is list:
+                    return 0
+                size += getsizeof(name) + getsizeof(inner)
+        elif type(value) is list:
+            return 0
     return size
 
 

@@ -17,7 +17,15 @@ def test_nothing_is_left_that_drives_a_terminal_or_turns_the_reading_around(text
         assert unicodedata.bidirectional(char) not in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
-@given(st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))))
+# Letters and marks that are shown as nothing (Default_Ignorable_Code_Point, which unicodedata does not tell).
+_INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0" + "".join(
+    map(chr, [*range(0xFE00, 0xFE0E), *range(0x2060, 0x2070), *range(0xE0000, 0xE1000)])
+)
+
+
+@given(
+    st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"), exclude_characters=_INVISIBLE)),
+)
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert escape(text) == text
 
