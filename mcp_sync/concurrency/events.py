@@ -41,9 +41,8 @@ class Event(threading.Event):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        # Our own, and so are all methods: where gevent has put its event in place of the standard library's, what that
-        # keeps is not to be seen from here.
+        # The base class is left as it is, because all of its methods are replaced here: its condition would be a
+        # kilobyte for each event, and where gevent has put its own event in its place, it keeps nothing of this kind.
         self._is_set = False
         # One for each thread that waits, held until the event is set. Adding, removing and copying are one step each.
         self._waiting: List[threading.Lock] = []
