@@ -97,9 +97,9 @@ GROWTHS = (
 # What the session has promised (identities, its memory budget, what its log may show) is the rest.
 # A thread that waits, with the buffer that it reads into, is 32 KiB: one a session, but for 2026-07-28.
 MEMORY = (
-    Memory("HTTP+SSE", 200, 130.0),
-    Memory("HTTP, JSON", 200, 98.0),
-    Memory("2026-07-28", 200, 50.0),
+    Memory("HTTP+SSE", 200, 96.0),
+    Memory("HTTP, JSON", 200, 72.0),
+    Memory("2026-07-28", 200, 36.0),
 )
 # Every message is weighed before it is kept (max_buffered_bytes), with two turns of a lock, and what is shown of it is
 # masked: a progress event costs about twice what it would without, a call by a stream or stdio a fifth to a third more.
